@@ -1,0 +1,242 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package hub
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+
+	"sigs.k8s.io/steward/internal/gitfs"
+	"sigs.k8s.io/steward/internal/thread"
+)
+
+// objects caches git objects by id over all repositories: an id names its
+// content. Each map is emptied when it is full, which costs one cold read.
+type objects struct {
+	mu    sync.Mutex
+	trees map[string][]gitfs.Entry
+	roots map[string]string // tree id by commit id
+	blobs map[string][]byte
+	warm  map[thread.Repo]bool // repositories whose tree was read whole once
+}
+
+// The bounds hold a few repositories of the size of kubernetes/kubernetes.
+const (
+	maxTrees    = 200_000
+	maxRoots    = 10_000
+	maxBlobs    = 50_000
+	maxBlobSize = 1 << 20
+)
+
+func newObjects() *objects {
+	return &objects{
+		trees: map[string][]gitfs.Entry{}, roots: map[string]string{},
+		blobs: map[string][]byte{}, warm: map[thread.Repo]bool{},
+	}
+}
+
+// store puts v into a map of at most limit entries, and load reads it back.
+func store[V any](o *objects, m map[string]V, limit int, id string, v V) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(m) >= limit {
+		clear(m)
+	}
+	m[id] = v
+}
+
+func load[V any](o *objects, m map[string]V, id string) (V, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	v, ok := m[id]
+	return v, ok
+}
+
+// FS is the tree of a commit. The first commit of a repository is read in one
+// recursive listing, with the contents of all files whose name prefetch accepts
+// in a few GraphQL queries; of later commits only the directories that changed
+// are listed.
+func (c *Client) FS(ctx context.Context, repo thread.Repo, commit string, prefetch func(name string) bool) (fs.FS, error) {
+	if root, known := load(c.objects, c.objects.roots, commit); known {
+		return gitfs.New(source{ctx, c, repo}, root), nil
+	}
+	c.objects.mu.Lock()
+	recursive := !c.objects.warm[repo]
+	c.objects.mu.Unlock()
+	listing, err := c.listing(ctx, repo, commit, recursive)
+	if err != nil {
+		return nil, fmt.Errorf("read tree of %s at %s: %w", repo, commit, err)
+	}
+	if recursive && !listing.Truncated {
+		c.keepTrees(listing)
+		if err := c.prefetch(ctx, repo, listing, prefetch); err != nil {
+			return nil, fmt.Errorf("read files of %s at %s: %w", repo, commit, err)
+		}
+		c.objects.mu.Lock()
+		c.objects.warm[repo] = true
+		c.objects.mu.Unlock()
+	} else if !recursive {
+		store(c.objects, c.objects.trees, maxTrees, listing.SHA, listing.entries())
+	}
+	store(c.objects, c.objects.roots, maxRoots, commit, listing.SHA)
+	return gitfs.New(source{ctx, c, repo}, listing.SHA), nil
+}
+
+type treeListing struct {
+	SHA  string `json:"sha"`
+	Tree []struct {
+		Path string `json:"path"`
+		Mode string `json:"mode"`
+		Type string `json:"type"`
+		SHA  string `json:"sha"`
+	} `json:"tree"`
+	Truncated bool `json:"truncated"`
+}
+
+func (t treeListing) entries() []gitfs.Entry {
+	out := make([]gitfs.Entry, len(t.Tree))
+	for i, e := range t.Tree {
+		out[i] = gitfs.Entry{Name: e.Path, Mode: gitfs.ParseMode(e.Mode), ID: e.SHA}
+	}
+	return out
+}
+
+func (c *Client) listing(ctx context.Context, repo thread.Repo, id string, recursive bool) (treeListing, error) {
+	r := request{org: repo.Org, method: http.MethodGet, path: repoPath(repo, "git", "trees", id), route: "/repos/git/trees"}
+	if recursive {
+		r.path += "?recursive=1"
+	}
+	var answer treeListing
+	_, err := c.call(ctx, r, &answer)
+	return answer, err
+}
+
+// keepTrees splits a recursive listing into its directories.
+func (c *Client) keepTrees(t treeListing) {
+	ids := map[string]string{".": t.SHA}
+	dirs := map[string][]gitfs.Entry{".": nil}
+	for _, e := range t.Tree {
+		if e.Type == "tree" {
+			ids[e.Path] = e.SHA
+			dirs[e.Path] = nil
+		}
+	}
+	for _, e := range t.Tree {
+		dir := path.Dir(e.Path)
+		dirs[dir] = append(dirs[dir], gitfs.Entry{Name: path.Base(e.Path), Mode: gitfs.ParseMode(e.Mode), ID: e.SHA})
+	}
+	for dir, entries := range dirs {
+		if id, ok := ids[dir]; ok {
+			store(c.objects, c.objects.trees, maxTrees, id, entries)
+		}
+	}
+}
+
+// blobsPerQuery keeps a GraphQL query below GitHub's limits on nodes and time.
+const blobsPerQuery = 100
+
+func (c *Client) prefetch(ctx context.Context, repo thread.Repo, t treeListing, want func(string) bool) error {
+	var missing []string
+	asked := map[string]bool{}
+	for _, e := range t.Tree {
+		if e.Type != "blob" || !want(path.Base(e.Path)) || asked[e.SHA] {
+			continue
+		}
+		if _, known := load(c.objects, c.objects.blobs, e.SHA); !known {
+			asked[e.SHA] = true
+			missing = append(missing, e.SHA)
+		}
+	}
+	for len(missing) > 0 {
+		n := min(blobsPerQuery, len(missing))
+		if err := c.readBlobs(ctx, repo, missing[:n]); err != nil {
+			return err
+		}
+		missing = missing[n:]
+	}
+	return nil
+}
+
+type graphBlob struct {
+	Text      *string `json:"text"`
+	IsBinary  bool    `json:"isBinary"`
+	Truncated bool    `json:"isTruncated"`
+}
+
+// readBlobs asks for many small text files in one query. What GraphQL cannot
+// give whole is left to the REST API, one by one, when it is needed.
+func (c *Client) readBlobs(ctx context.Context, repo thread.Repo, ids []string) error {
+	var q strings.Builder
+	q.WriteString("query($org:String!,$repo:String!){repository(owner:$org,name:$repo){")
+	for i, id := range ids {
+		fmt.Fprintf(&q, "b%d:object(oid:%q){...on Blob{text isBinary isTruncated}}\n", i, id)
+	}
+	q.WriteString("}}")
+	var answer struct {
+		Repository map[string]*graphBlob `json:"repository"`
+	}
+	if err := c.query(ctx, repo.Org, "blobs", q.String(), map[string]any{"org": repo.Org, "repo": repo.Name}, &answer); err != nil {
+		return err
+	}
+	for i, id := range ids {
+		b := answer.Repository[fmt.Sprintf("b%d", i)]
+		if b != nil && b.Text != nil && !b.IsBinary && !b.Truncated {
+			store(c.objects, c.objects.blobs, maxBlobs, id, []byte(*b.Text))
+		}
+	}
+	return nil
+}
+
+// source reads objects of one repository for one FS, within one context.
+type source struct {
+	ctx  context.Context //nolint:containedctx // io/fs has no contexts
+	c    *Client
+	repo thread.Repo
+}
+
+func (s source) Tree(id string) ([]gitfs.Entry, error) {
+	if entries, known := load(s.c.objects, s.c.objects.trees, id); known {
+		return entries, nil
+	}
+	listing, err := s.c.listing(s.ctx, s.repo, id, false)
+	if err != nil {
+		return nil, err
+	}
+	if listing.Truncated {
+		return nil, fmt.Errorf("tree %s has more entries than GitHub lists", id)
+	}
+	entries := listing.entries()
+	store(s.c.objects, s.c.objects.trees, maxTrees, id, entries)
+	return entries, nil
+}
+
+func (s source) Blob(id string) ([]byte, error) {
+	if content, known := load(s.c.objects, s.c.objects.blobs, id); known {
+		return content, nil
+	}
+	var answer struct {
+		Content  string `json:"content"`
+		Encoding string `json:"encoding"`
+		Size     int    `json:"size"`
+	}
+	r := request{org: s.repo.Org, method: http.MethodGet, path: repoPath(s.repo, "git", "blobs", id), route: "/repos/git/blobs"}
+	if _, err := s.c.call(s.ctx, r, &answer); err != nil {
+		return nil, err
+	}
+	if answer.Encoding != "base64" || answer.Size > maxBlobSize {
+		return nil, fmt.Errorf("blob %s has %d bytes in encoding %q, which is not read", id, answer.Size, answer.Encoding)
+	}
+	content, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(answer.Content, "\n", ""))
+	if err != nil {
+		return nil, fmt.Errorf("decode blob %s: %w", id, err)
+	}
+	store(s.c.objects, s.c.objects.blobs, maxBlobs, id, content)
+	return content, nil
+}

@@ -1,0 +1,180 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package settings reads steward.yaml, which says what steward does for which
+// repository. Every key is explained in config/steward.yaml.
+//
+// Flags say where things are (ports, secrets, endpoints); settings say what a
+// community wants. They are read strictly: an unknown key, a wrong type or a
+// repository named twice is an error with its line, and all errors come at once.
+package settings
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"sigs.k8s.io/steward/internal/thread"
+)
+
+// Settings is the whole file.
+type Settings struct {
+	Links     string           `yaml:"links"`     // base of links in comments: https://github.com
+	Reconcile Duration         `yaml:"reconcile"` // how often every repository is looked through
+	Repos     map[string]*Repo `yaml:"repos"`     // by org/name
+}
+
+// Repo is what one repository wants.
+type Repo struct {
+	Plugins []string            `yaml:"plugins"`
+	Aliases map[string]string   `yaml:"aliases"` // short command without its slash -> verb
+	Scopes  map[string][]string `yaml:"scopes"`  // what can be frozen -> folders, ending in a slash
+	Owners  Owners              `yaml:"owners"`
+}
+
+// Owners are the settings Prow keeps in its own configuration; they must agree.
+type Owners struct {
+	File        string   `yaml:"file"`            // owners.filenames: OWNERS
+	AliasesFile string   `yaml:"aliases_file"`    // owners.filenames: OWNERS_ALIASES
+	FrontMatter bool     `yaml:"md_front_matter"` // owners.mdyamlrepos
+	DirDenylist []string `yaml:"dir_denylist"`    // owners_dir_denylist
+}
+
+// Duration is a time.Duration in Go's notation: 5m, 1h30m.
+type Duration time.Duration
+
+// UnmarshalYAML refuses what time.ParseDuration refuses.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	parsed, err := time.ParseDuration(n.Value)
+	if err != nil {
+		return fmt.Errorf("line %d: %q is not a duration such as 5m", n.Line, n.Value)
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// The defaults and bounds.
+const (
+	maxFile          = 1 << 20
+	defaultReconcile = 5 * time.Minute
+	minReconcile     = 10 * time.Second
+	defaultLinks     = "https://github.com"
+)
+
+var scopeName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+
+// Parse reads steward.yaml. The error lists every problem, one a line. Whether
+// plugins and aliases exist is for the plugin set to say.
+func Parse(file []byte) (*Settings, error) {
+	if len(file) > maxFile {
+		return nil, fmt.Errorf("settings: %d bytes are more than %d", len(file), maxFile)
+	}
+	s := &Settings{}
+	dec := yaml.NewDecoder(bytes.NewReader(file))
+	dec.KnownFields(true)
+	if err := dec.Decode(s); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("settings: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("settings: there is a second YAML document")
+	}
+	if s.Links == "" {
+		s.Links = defaultLinks
+	}
+	if s.Reconcile == 0 {
+		s.Reconcile = Duration(defaultReconcile)
+	}
+	if err := errors.Join(s.problems()...); err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Settings) problems() []error {
+	var all []error
+	if !strings.HasPrefix(s.Links, "https://") && !strings.HasPrefix(s.Links, "http://") {
+		all = append(all, fmt.Errorf("links: %q is not an http address", s.Links))
+	}
+	if time.Duration(s.Reconcile) < minReconcile {
+		all = append(all, fmt.Errorf("reconcile: %v is less than %v", time.Duration(s.Reconcile), minReconcile))
+	}
+	folded := map[string]string{}
+	for _, name := range s.names() {
+		if _, err := thread.ParseRepo(name); err != nil {
+			all = append(all, fmt.Errorf("repos: %w", err))
+		}
+		if twin := folded[strings.ToLower(name)]; twin != "" {
+			all = append(all, fmt.Errorf("repos: %s and %s are the same to GitHub", twin, name))
+		}
+		folded[strings.ToLower(name)] = name
+		if s.Repos[name] == nil {
+			s.Repos[name] = &Repo{}
+		}
+		for _, err := range s.Repos[name].problems() {
+			all = append(all, fmt.Errorf("repos: %s: %w", name, err))
+		}
+	}
+	return all
+}
+
+func (r *Repo) problems() []error {
+	var all []error
+	for scope, folders := range r.Scopes {
+		if !scopeName.MatchString(scope) || scope == "all" {
+			all = append(all, fmt.Errorf("scopes: %q is not a scope name (lower-case letters, digits and dashes, not \"all\")", scope))
+		}
+		if len(folders) == 0 {
+			all = append(all, fmt.Errorf("scopes: %s has no folders", scope))
+		}
+		for _, f := range folders {
+			if f != path.Clean(f)+"/" || strings.HasPrefix(f, "/") || strings.HasPrefix(f, "../") {
+				all = append(all, fmt.Errorf("scopes: %s: folder %q must be relative, clean and end in a slash, such as dns/", scope, f))
+			}
+		}
+	}
+	for _, pattern := range r.Owners.DirDenylist {
+		if _, err := regexp.Compile(pattern); err != nil {
+			all = append(all, fmt.Errorf("owners: dir_denylist: %w", err))
+		}
+	}
+	slices.SortFunc(all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return all
+}
+
+// names are the repositories, sorted.
+func (s *Settings) names() []string {
+	names := make([]string, 0, len(s.Repos))
+	for name := range s.Repos {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// List returns the repositories, sorted by name.
+func (s *Settings) List() []thread.Repo {
+	var repos []thread.Repo
+	for _, name := range s.names() {
+		org, repo, _ := strings.Cut(name, "/")
+		repos = append(repos, thread.Repo{Org: org, Name: repo})
+	}
+	return repos
+}
+
+// For returns a repository's settings, or nil when steward does nothing for it.
+func (s *Settings) For(repo thread.Repo) *Repo {
+	for name, r := range s.Repos {
+		if strings.EqualFold(name, repo.String()) {
+			return r
+		}
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package settings
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/steward/internal/thread"
+)
+
+func TestShippedFileParsesAndNamesEverySetting(t *testing.T) {
+	raw, err := os.ReadFile("../../config/steward.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.For(thread.Repo{Org: "Example-Org", Name: "example-INFRA"})
+	if r == nil || r.Aliases["why"] != "why" || len(r.Plugins) == 0 || len(r.Scopes) == 0 {
+		t.Errorf("repo %+v", r)
+	}
+	for _, key := range []string{"links", "reconcile", "repos", "plugins", "aliases", "scopes", "file", "aliases_file", "md_front_matter", "dir_denylist"} {
+		if !strings.Contains(string(raw), key+":") {
+			t.Errorf("config/steward.yaml does not explain %q", key)
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	s, err := Parse(nil)
+	if err != nil || s.Links != defaultLinks || time.Duration(s.Reconcile) != defaultReconcile {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s.For(thread.Repo{Org: "a", Name: "b"}) != nil || len(s.List()) != 0 {
+		t.Error("an empty file names repositories")
+	}
+	s, err = Parse([]byte("repos: {b/b: , a/a: {}}"))
+	if err != nil || s.For(thread.Repo{Org: "b", Name: "b"}) == nil || s.List()[0].String() != "a/a" {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestProblemsComeAtOnceWithTheirPlace(t *testing.T) {
+	tests := map[string][]string{
+		"repo: {}":                    {"line 1", "repo"},
+		"reconcile: soon":             {"line 1", "soon"},
+		"reconcile: 1s":               {"1s is less than 10s"},
+		"links: ftp://x":              {"ftp://x"},
+		"repos: {a/b: {}, A/B: {}}":   {"the same to GitHub"},
+		"repos: {a/b: {}, a/b: {}}":   {"line 1", "already"},
+		"repos: {nope: {}}":           {"ORG/NAME"},
+		"links: http://x\n---\nx: 1":  {"second YAML document"},
+		"repos: {a/b: {plugins: {}}}": {"line 1"},
+		"repos: {a/b: {scopes: {All: [x/], all: [x/], dns: [], e: [/x/, ../x/, x, x//y/]}, owners: {dir_denylist: ['(']}}}": {
+			`"All"`, `"all"`, "dns has no folders", `"/x/"`, `"../x/"`, `"x"`, `"x//y/"`, "dir_denylist",
+		},
+	}
+	for in, wants := range tests {
+		_, err := Parse([]byte(in))
+		if err == nil {
+			t.Errorf("%s: no error", in)
+			continue
+		}
+		for _, want := range wants {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %q does not say %q", in, err, want)
+			}
+		}
+	}
+	if _, err := Parse(make([]byte, maxFile+1)); err == nil {
+		t.Error("a huge file was read")
+	}
+}

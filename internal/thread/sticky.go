@@ -1,0 +1,183 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package thread
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"sigs.k8s.io/steward/internal/markdown"
+)
+
+// A sticky is one comment per topic, edited in place:
+//
+//	<!-- steward:owners v1 upto=0 -->
+//	standing part
+//
+//	<!-- steward:answer 1002 -->
+//	newest answer
+//	<!-- steward:answer 1001 -->
+//	older answer
+//	<!-- steward:end -->
+//
+// The body is its own record: which comments were answered is read back from
+// it, so that nothing else needs to be kept anywhere. Answers that no longer fit
+// are dropped, oldest first, and upto remembers the highest id among them.
+type sticky struct {
+	topic    string
+	upto     int64
+	standing string
+	answers  map[int64]string // by id of the comment that was answered
+}
+
+// answersShown bounds how many answers a sticky keeps.
+const answersShown = 20
+
+const droppedNote = "_Older answers were dropped._"
+
+const clippedNote = "\n\n_Cut: a comment holds 65,536 characters._\n"
+
+var (
+	headMarker   = regexp.MustCompile(`^<!-- steward:([a-z0-9-]{1,40}) v1 upto=([0-9]{1,18}) -->\n`)
+	answerMarker = regexp.MustCompile(`(?m)^<!-- steward:answer ([0-9]{1,18}) -->\n`)
+)
+
+const endMarker = "<!-- steward:end -->"
+
+// parseSticky reads a comment body; ok is false when it is not a sticky.
+func parseSticky(body string) (st sticky, ok bool) {
+	body = strings.ReplaceAll(body, "\r\n", "\n")
+	head := headMarker.FindStringSubmatch(body)
+	if head == nil {
+		return sticky{}, false
+	}
+	upto, _ := strconv.ParseInt(head[2], 10, 64) // 18 digits fit
+	st = sticky{topic: head[1], upto: upto, answers: map[int64]string{}}
+	rest, _, _ := strings.Cut(body[len(head[0]):], endMarker)
+	rest = strings.TrimSuffix(strings.TrimSpace(rest), droppedNote)
+	marks := answerMarker.FindAllStringSubmatchIndex(rest, -1)
+	end := len(rest)
+	for _, m := range slices.Backward(marks) {
+		id, _ := strconv.ParseInt(rest[m[2]:m[3]], 10, 64)
+		st.answers[id] = strings.TrimSpace(rest[m[1]:end])
+		end = m[0]
+	}
+	st.standing = strings.TrimSpace(rest[:end])
+	return st, true
+}
+
+// render is the inverse of parseSticky. It drops the oldest answers that do not
+// fit and cuts the standing part as a last resort.
+func (st sticky) render() string {
+	ids := slices.Sorted(maps.Keys(st.answers))
+	slices.Reverse(ids) // newest first
+	room := markdown.Limit - 2000 - utf8.RuneCountInString(st.standing)
+	var answers strings.Builder
+	for i, id := range ids {
+		text := st.answers[id]
+		room -= utf8.RuneCountInString(text) + 60
+		if i >= answersShown || room < 0 && i > 0 {
+			st.upto = max(st.upto, id) // ids descend: this is the highest dropped
+			break
+		}
+		fmt.Fprintf(&answers, "<!-- steward:answer %d -->\n%s\n", id, markdown.Clip(text, markdown.Limit/2, clippedNote))
+	}
+	if st.upto > 0 {
+		answers.WriteString("\n" + droppedNote + "\n")
+	}
+	standing := markdown.Clip(st.standing, markdown.Limit/2-4000, clippedNote)
+	return fmt.Sprintf("<!-- steward:%s v1 upto=%d -->\n%s\n\n%s%s\n", st.topic, st.upto, standing, answers.String(), endMarker)
+}
+
+// ownStickies returns the thread's stickies of a topic, lowest id first: where
+// two processes raced, the first one stays.
+func ownStickies(s *Snapshot, topic string) (ids []int64, parsed []sticky, bodies []string) {
+	comments := slices.Clone(s.Comments)
+	slices.SortFunc(comments, func(a, b Comment) int { return cmp.Compare(a.ID, b.ID) })
+	for _, c := range comments {
+		if !s.own(c) {
+			continue
+		}
+		if st, ok := parseSticky(c.Body); ok && st.topic == topic {
+			ids, parsed, bodies = append(ids, c.ID), append(parsed, st), append(bodies, c.Body)
+		}
+	}
+	return ids, parsed, bodies
+}
+
+// own tells whether this process's account wrote c. The account's kind is
+// compared too: anyone may register a user with the name of an App.
+func (s *Snapshot) own(c Comment) bool {
+	name, app := strings.CutSuffix(s.Bot, "[bot]")
+	return strings.EqualFold(c.Author, name) && c.Bot == app
+}
+
+// Answered tells whether the commands of the comment were carried out under topic.
+func (s *Snapshot) Answered(topic string, comment int64) bool {
+	_, all, _ := ownStickies(s, topic)
+	return slices.ContainsFunc(all, func(st sticky) bool {
+		_, ok := st.answers[comment]
+		return ok || comment <= st.upto
+	})
+}
+
+// change is what the actions of one topic ask for.
+type change struct {
+	standing *string // nil: leave it
+	answers  map[int64]string
+}
+
+func diffTopic(s *Snapshot, topic string, want *change) []Write {
+	ids, have, bodies := ownStickies(s, topic)
+	next := sticky{topic: topic, answers: map[int64]string{}}
+	for i, st := range have {
+		if i == 0 {
+			next.standing = st.standing
+		}
+		next.upto = max(next.upto, st.upto)
+		for id, text := range st.answers {
+			next.answers[id] = text
+		}
+	}
+	for id, text := range want.answers {
+		if _, told := next.answers[id]; !told {
+			next.answers[id] = strings.TrimSpace(text)
+		}
+	}
+	if want.standing != nil {
+		next.standing = strings.TrimSpace(*want.standing)
+	}
+	return writeTopic(next, ids, bodies)
+}
+
+func writeTopic(next sticky, ids []int64, bodies []string) []Write {
+	var writes []Write
+	empty := next.standing == "" && len(next.answers) == 0 && next.upto == 0
+	switch body := next.render(); {
+	case len(ids) == 0 && empty:
+		return nil
+	case len(ids) == 0:
+		return []Write{PostComment{Topic: next.topic, Body: body}}
+	case empty:
+		return []Write{DeleteComment{ID: ids[0]}}
+	case body != strings.ReplaceAll(bodies[0], "\r\n", "\n"):
+		writes = append(writes, EditComment{ID: ids[0], Body: body})
+	}
+	for _, id := range ids[1:] {
+		writes = append(writes, DeleteComment{ID: id})
+	}
+	return writes
+}
+
+// StickyTopic is the topic of a comment body, "" when it is not a sticky.
+func StickyTopic(body string) string {
+	st, _ := parseSticky(body)
+	return st.topic
+}

@@ -1,0 +1,210 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package thread
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"sigs.k8s.io/steward/internal/markdown"
+)
+
+func TestKeyRoundTrip(t *testing.T) {
+	k, err := ParseKey("kubernetes/k8s.io#12")
+	if err != nil || k.String() != "kubernetes/k8s.io#12" {
+		t.Fatalf("%v, %v", k, err)
+	}
+	for _, bad := range []string{"", "a#1", "a/b", "a/b#0", "a/b#x", "a/../b#1", "a/..#1", "./b#1", "a b/c#1", "a/b#-1"} {
+		if _, err := ParseKey(bad); err == nil {
+			t.Errorf("ParseKey(%q) succeeded", bad)
+		}
+	}
+}
+
+func TestStampOrder(t *testing.T) {
+	early, late := Stamp{1, 9}, Stamp{2, 1}
+	if !late.After(early) || early.After(late) || early.After(early) || !(Stamp{1, 10}).After(early) {
+		t.Error("stamps are ordered by time, then id")
+	}
+}
+
+// github applies writes to a snapshot as GitHub would.
+type github struct {
+	next int64
+	Snapshot
+}
+
+func (g *github) apply(writes []Write) {
+	for _, w := range writes {
+		switch w := w.(type) {
+		case PostComment:
+			g.next++
+			g.Comments = append(g.Comments, Comment{ID: g.next, Author: "steward", Bot: true, Body: w.Body})
+		case EditComment:
+			for i := range g.Comments {
+				if g.Comments[i].ID == w.ID {
+					g.Comments[i].Body = w.Body
+				}
+			}
+		case DeleteComment:
+			kept := g.Comments[:0:0]
+			for _, c := range g.Comments {
+				if c.ID != w.ID {
+					kept = append(kept, c)
+				}
+			}
+			g.Comments = kept
+		case PostStatus:
+			g.Statuses[w.Context] = w.Status
+		}
+	}
+}
+
+func newGitHub() *github {
+	return &github{next: 1000, Snapshot: Snapshot{
+		Key: Key{Repo{"org", "repo"}, 1}, Where: OpenPull, Bot: "steward[bot]",
+		Head: "c0ffee", Statuses: map[string]Status{}, Updated: time.Unix(1, 0),
+	}}
+}
+
+func TestDiffOfWhatHoldsIsEmpty(t *testing.T) {
+	g := newGitHub()
+	actions := []Action{
+		Status{Context: "steward/owners", State: Success, Description: strings.Repeat("ä", 200)},
+		Sticky{Topic: "owners", Body: "standing\n\ntext"},
+		Answer{Topic: "owners", Comment: 7, Body: "answer"},
+	}
+	first := Diff(&g.Snapshot, actions)
+	if len(first) != 2 {
+		t.Fatalf("writes %v", first)
+	}
+	if _, ok := first[1].(PostComment); !ok {
+		t.Errorf("the answer is not written last: %v", first)
+	}
+	g.apply(first)
+	if again := Diff(&g.Snapshot, actions); len(again) != 0 {
+		t.Errorf("second diff: %v", again)
+	}
+	if n := utf8.RuneCountInString(g.Statuses["steward/owners"].Description); n != descriptionLimit {
+		t.Errorf("description has %d characters", n)
+	}
+	if !g.Answered("owners", 7) || g.Answered("owners", 8) || g.Answered("drift", 7) {
+		t.Error("Answered")
+	}
+}
+
+func TestAnAnswerIsNeverRewritten(t *testing.T) {
+	g := newGitHub()
+	g.apply(Diff(&g.Snapshot, []Action{Answer{"owners", 7, "denied"}}))
+	if w := Diff(&g.Snapshot, []Action{Answer{"owners", 7, "allowed"}}); len(w) != 0 {
+		t.Errorf("writes %v", w)
+	}
+}
+
+func TestTwoStickiesMergeIntoTheFirst(t *testing.T) {
+	g := newGitHub()
+	one := sticky{topic: "owners", answers: map[int64]string{1: "one"}}
+	two := sticky{topic: "owners", answers: map[int64]string{2: "two"}}
+	g.Comments = []Comment{
+		{ID: 50, Author: "steward", Bot: true, Body: two.render()},
+		{ID: 40, Author: "Steward", Bot: true, Body: strings.ReplaceAll(one.render(), "\n", "\r\n")},
+		{ID: 30, Author: "mallory", Body: two.render()},
+		{ID: 20, Author: "steward", Body: two.render()}, // a user with the App's name
+	}
+	g.apply(Diff(&g.Snapshot, []Action{Answer{"owners", 3, "three"}}))
+	var left []int64
+	for _, c := range g.Comments {
+		left = append(left, c.ID)
+	}
+	if !reflect.DeepEqual(left, []int64{40, 30, 20}) {
+		t.Fatalf("comments left: %v", left)
+	}
+	for id := int64(1); id <= 4; id++ {
+		if g.Answered("owners", id) != (id <= 3) {
+			t.Errorf("answered %d = %v", id, g.Answered("owners", id))
+		}
+	}
+}
+
+func TestEmptyStickyIsRemovedButNeverItsRecord(t *testing.T) {
+	g := newGitHub()
+	g.apply(Diff(&g.Snapshot, []Action{Sticky{"owners", "fault"}}))
+	g.apply(Diff(&g.Snapshot, []Action{Sticky{"owners", ""}}))
+	if len(g.Comments) != 0 {
+		t.Errorf("comments %v", g.Comments)
+	}
+	g.apply(Diff(&g.Snapshot, []Action{Sticky{"owners", "fault"}, Answer{"owners", 5, "x"}}))
+	g.apply(Diff(&g.Snapshot, []Action{Sticky{"owners", ""}}))
+	if !g.Answered("owners", 5) {
+		t.Error("the record of an answer went with the standing part")
+	}
+}
+
+// An answer that no longer fits is dropped, and still counts as given.
+func TestStickyStaysBelowTheLimit(t *testing.T) {
+	g := newGitHub()
+	for id := int64(1); id <= 200; id++ {
+		body := strings.Repeat("wörter und mehr\n", 1+int(id*37%600))
+		g.apply(Diff(&g.Snapshot, []Action{Sticky{"owners", strings.Repeat("x\n", int(id)*200)}, Answer{"owners", id, body}}))
+		for _, old := range []int64{1, id / 2, id - 20, id - 19, id} {
+			if old < 1 {
+				continue
+			}
+			if !g.Answered("owners", old) {
+				t.Fatalf("after %d, %d counts as unanswered", id, old)
+			}
+		}
+		if n := utf8.RuneCountInString(g.Comments[0].Body); n > markdown.Limit {
+			t.Fatalf("after %d the body has %d characters", id, n)
+		}
+	}
+	if len(g.Comments) != 1 {
+		t.Errorf("%d comments", len(g.Comments))
+	}
+}
+
+// Any order and repetition of the same actions ends in the same thread.
+func TestOrderOfActionsDoesNotMatter(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var want string
+	for round := range 200 {
+		g := newGitHub()
+		ids := rng.Perm(15)
+		for _, id := range append(ids, ids[:5]...) {
+			a := Answer{"owners", int64(id + 1), fmt.Sprintf("answer %d", id)}
+			g.apply(Diff(&g.Snapshot, []Action{a, Status{Context: "c", State: Success}}))
+		}
+		if round == 0 {
+			want = g.Comments[0].Body
+		}
+		if len(g.Comments) != 1 || g.Comments[0].Body != want {
+			t.Fatalf("round %d:\n%s\nwant\n%s", round, g.Comments[0].Body, want)
+		}
+	}
+}
+
+func FuzzSticky(f *testing.F) {
+	f.Add(sticky{topic: "owners", standing: "a", answers: map[int64]string{1: "x"}}.render())
+	f.Add("<!-- steward:owners v1 upto=0 -->\n<!-- steward:answer 1 -->\n")
+	f.Fuzz(func(t *testing.T, body string) {
+		st, ok := parseSticky(body)
+		if !ok {
+			return
+		}
+		again, ok := parseSticky(st.render())
+		if !ok || again.topic != st.topic {
+			t.Fatalf("render of %q does not parse", body)
+		}
+		for id := range st.answers {
+			if _, kept := again.answers[id]; !kept && id > again.upto {
+				t.Errorf("answer %d was lost", id)
+			}
+		}
+	})
+}
