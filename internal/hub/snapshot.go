@@ -26,8 +26,8 @@ const threadQuery = `query($org:String!,$repo:String!,$number:Int!,$after:String
     }
     issueOrPullRequest(number:$number){
       __typename
-      ...on Issue{title state updatedAt author{login __typename} labels(first:100){nodes{name}} comments(first:100,after:$after){` + commentFields + `}}
-      ...on PullRequest{title state updatedAt author{login __typename} labels(first:100){nodes{name}} comments(first:100,after:$after){` + commentFields + `}
+      ...on Issue{title issueState:state updatedAt author{login __typename} labels(first:100){nodes{name}} comments(first:100,after:$after){` + commentFields + `}}
+      ...on PullRequest{title pullState:state updatedAt author{login __typename} labels(first:100){nodes{name}} comments(first:100,after:$after){` + commentFields + `}
         headRefOid baseRefName baseRef{target{oid}} changedFiles
         latestOpinionatedReviews(first:100){nodes{author{login} state}}
         commits(last:1){nodes{commit{oid status{contexts{context state description targetUrl}}}}}
@@ -36,7 +36,7 @@ const threadQuery = `query($org:String!,$repo:String!,$number:Int!,$after:String
   }
 }`
 
-const commentFields = `pageInfo{hasNextPage endCursor} nodes{databaseId author{login __typename} body createdAt lastEditedAt}`
+const commentFields = `pageInfo{hasNextPage endCursor} nodes{fullDatabaseId author{login __typename} body createdAt lastEditedAt}`
 
 // commentsQuery reads the further pages of a long thread.
 const commentsQuery = `query($org:String!,$repo:String!,$number:Int!,$after:String){
@@ -63,7 +63,7 @@ type commentPage struct {
 		EndCursor   string `json:"endCursor"`
 	} `json:"pageInfo"`
 	Nodes []struct {
-		DatabaseID   int64      `json:"databaseId"`
+		ID           int64      `json:"fullDatabaseId,string"` // databaseId ends at 2^31
 		Author       actor      `json:"author"`
 		Body         string     `json:"body"`
 		CreatedAt    time.Time  `json:"createdAt"`
@@ -75,7 +75,7 @@ func (p commentPage) comments() []thread.Comment {
 	out := make([]thread.Comment, 0, len(p.Nodes))
 	for _, n := range p.Nodes {
 		out = append(out, thread.Comment{
-			ID: n.DatabaseID, Author: n.Author.Login, Bot: n.Author.Type == "Bot",
+			ID: n.ID, Author: n.Author.Login, Bot: n.Author.Type == "Bot",
 			Body: n.Body, Created: n.CreatedAt, Edited: n.LastEditedAt != nil,
 		})
 	}
@@ -107,12 +107,14 @@ type threadAnswer struct {
 }
 
 type threadNode struct {
-	Type      string    `json:"__typename"`
-	Title     string    `json:"title"`
-	State     string    `json:"state"`
-	UpdatedAt time.Time `json:"updatedAt"`
-	Author    actor     `json:"author"`
-	Labels    struct {
+	Type  string `json:"__typename"`
+	Title string `json:"title"`
+	// Two fields, because the enumerations of a state differ by type.
+	IssueState string    `json:"issueState"`
+	PullState  string    `json:"pullState"`
+	UpdatedAt  time.Time `json:"updatedAt"`
+	Author     actor     `json:"author"`
+	Labels     struct {
 		Nodes []struct {
 			Name string `json:"name"`
 		} `json:"nodes"`
@@ -215,13 +217,13 @@ func (n *threadNode) pull(s *thread.Snapshot) {
 
 func (n *threadNode) where() thread.Where {
 	switch {
-	case n.Type == "PullRequest" && n.State == "MERGED":
+	case n.Type == "PullRequest" && n.PullState == "MERGED":
 		return thread.MergedPull
-	case n.Type == "PullRequest" && n.State == "OPEN":
+	case n.Type == "PullRequest" && n.PullState == "OPEN":
 		return thread.OpenPull
 	case n.Type == "PullRequest":
 		return thread.ClosedPull
-	case n.State == "OPEN":
+	case n.IssueState == "OPEN":
 		return thread.OpenIssue
 	}
 	return thread.ClosedIssue

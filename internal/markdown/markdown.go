@@ -57,18 +57,19 @@ func Text(s string) string {
 			// A word joiner after the sign keeps GitHub from linking it.
 			b.WriteRune(r)
 			b.WriteRune('\u2060')
-		case r == ':':
-			// Breaks autolinked addresses such as https://, too.
-			b.WriteString("&#58;")
-		case strings.ContainsRune("\\`*_{}[]()+!|~$", r):
+		case strings.ContainsRune("\\`*_[]!|~$", r):
 			b.WriteByte('\\')
 			b.WriteRune(r)
 		default:
 			b.WriteRune(r)
 		}
 	}
-	// GitHub links bare www hosts as well.
-	return strings.ReplaceAll(b.String(), "www.", "www&#46;")
+	return noLinks(b.String())
+}
+
+// noLinks breaks the addresses that GitHub links without any markup.
+func noLinks(s string) string {
+	return strings.NewReplacer("://", "&#58;//", "www.", "www&#46;", "WWW.", "WWW&#46;").Replace(s)
 }
 
 // Login shows a login without mentioning it: a bot that answers in one comment

@@ -82,7 +82,7 @@ func (q *Queue) settle(key string, seqs []wal.Seq) {
 	}
 	e.items = slices.DeleteFunc(e.items, func(p *pending) bool { return slices.Contains(seqs, p.seq) })
 	if len(e.items) == 0 {
-		delete(q.keys, key)
+		q.forget(key)
 	}
 }
 

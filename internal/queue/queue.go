@@ -97,6 +97,7 @@ type Queue struct {
 	closed  bool
 	wake    chan struct{} // holds one token while ready is not empty
 	stats   Stats
+	idlers  []chan struct{} // closed when keys is empty
 }
 
 // entry is one key with something to do.
@@ -229,6 +230,36 @@ func (q *Queue) entry(key string) *entry {
 		q.keys[key] = e
 	}
 	return e
+}
+
+// Idle waits until no key has anything to do, be it now or later.
+func (q *Queue) Idle(ctx context.Context) error {
+	q.mu.Lock()
+	if len(q.keys) == 0 {
+		q.mu.Unlock()
+		return nil
+	}
+	idle := make(chan struct{})
+	q.idlers = append(q.idlers, idle)
+	q.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// forget removes a key without anything to do. q.mu is held.
+func (q *Queue) forget(key string) {
+	delete(q.keys, key)
+	if len(q.keys) > 0 {
+		return
+	}
+	for _, idle := range q.idlers {
+		close(idle)
+	}
+	q.idlers = nil
 }
 
 // Wake schedules a key without journaling anything: a reconcile pass finds the

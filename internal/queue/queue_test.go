@@ -47,8 +47,8 @@ func runUntilIdle(t *testing.T, q *Queue, handle Handler) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- q.Run(ctx, handle) }()
-	for s := q.Stats(); s.Keys > 0; s = q.Stats() {
-		time.Sleep(time.Second) // synctest time
+	if err := q.Idle(ctx); err != nil {
+		t.Fatal(err)
 	}
 	cancel()
 	if err := <-done; err != nil {

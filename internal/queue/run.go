@@ -192,7 +192,7 @@ func (q *Queue) finish(job Job, items []*pending, end record) error {
 	if len(e.items) > 0 || e.woken {
 		q.schedule(job.Key, 0)
 	} else {
-		delete(q.keys, job.Key)
+		q.forget(job.Key)
 	}
 	return nil
 }

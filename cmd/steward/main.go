@@ -1,0 +1,13 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command steward runs the jobs and checks, and talks to the servers.
+package main
+
+import (
+	"os"
+
+	"sigs.k8s.io/steward/internal/wire"
+)
+
+func main() { os.Exit(wire.Main(wire.StewardCommand())) }

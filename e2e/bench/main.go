@@ -1,0 +1,90 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench runs the benchmarks of both modules several times and writes their medians to docs/benchmarks.md.
+//
+// A benchmark whose cases have the form "who/what" compares: the ratio column says how each case stands to the
+// first one of its benchmark. What the page says above the marker line is written by hand and kept.
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"sigs.k8s.io/steward/e2e/toolbin"
+)
+
+// marker is the last line of the page that is written by hand.
+const marker = "<!-- Below this line the page is written by make bench. -->\n"
+
+func main() {
+	count := flag.Int("count", 5, "how often each benchmark runs; the median is reported")
+	pattern := flag.String("bench", ".", "which benchmarks run, as for go test -bench; the page is written only for all")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *count, *pattern); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, count int, pattern string) error {
+	root, err := toolbin.Root()
+	if err != nil {
+		return err
+	}
+	var output bytes.Buffer
+	for _, module := range []string{".", "e2e"} {
+		if err := measure(ctx, filepath.Join(root, module), count, pattern, io.MultiWriter(os.Stdout, &output)); err != nil {
+			return fmt.Errorf("measure module %s: %w", module, err)
+		}
+	}
+	results, err := parse(&output)
+	if err != nil {
+		return err
+	}
+	if pattern != "." {
+		return nil
+	}
+	return writePage(filepath.Join(root, "docs", "benchmarks.md"), render(results, count))
+}
+
+// measure runs one package at a time: two at once would take each other's cores.
+func measure(ctx context.Context, dir string, count int, pattern string, out io.Writer) error {
+	cmd := exec.CommandContext(ctx, "go", "test", "-p", "1", "-run", "^$", "-bench", pattern, "-benchmem",
+		"-count", fmt.Sprint(count), "-timeout", "60m", "./...")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, os.Stderr
+	return cmd.Run()
+}
+
+// writePage keeps what stands above the marker and replaces the rest.
+func writePage(file, results string) error {
+	page, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("write results: %w", err)
+	}
+	prose, _, found := strings.Cut(string(page), marker)
+	if !found {
+		return fmt.Errorf("write results: %s has no marker line %q", file, strings.TrimSpace(marker))
+	}
+	if err := os.WriteFile(file, []byte(prose+marker+results), 0o644); err != nil {
+		return fmt.Errorf("write results: %w", err)
+	}
+	return nil
+}
+
+// machine says where the numbers come from, without naming the machine.
+func machine(cpu string, count int) string {
+	return fmt.Sprintf("Medians of %d runs with %s on %s/%s, %d CPUs (%s).\n",
+		count, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), cpu)
+}

@@ -1,0 +1,116 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+)
+
+// Main runs a command until it ends or the process is told to, and returns its
+// exit code: the one its error carries, else 1.
+func Main(cmd *cobra.Command) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.Version = version()
+	err := cmd.ExecuteContext(ctx)
+	var code interface{ ExitCode() int }
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		if err.Error() != "" {
+			fmt.Fprintln(cmd.ErrOrStderr(), cmd.Name()+": "+err.Error())
+		}
+		return code.ExitCode()
+	}
+	fmt.Fprintln(cmd.ErrOrStderr(), cmd.Name()+": "+err.Error())
+	return 1
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// HookCommand is steward-hook. Flags are named as in Prow's own components.
+func HookCommand() *cobra.Command {
+	opts := HookOptions{}
+	var level string
+	cmd := &cobra.Command{
+		Use:   "steward-hook",
+		Short: "Answer /infra commands and set the steward/* contexts, as external plugins of Prow",
+		Long: `steward-hook receives the webhooks that Prow's hook forwards to external plugins,
+one path per plugin, journals them and answers 200, and then looks at the pull
+request or issue they are about.
+
+It starts in dry-run: it reads, and logs what it would write.`,
+		Example: `  # See what it would do, without a token's write access and without a cluster
+  steward-hook --config steward.yaml --hmac-secret-file hmac --github-token-path token
+
+  # Beside Prow, through its GitHub proxy
+  steward-hook --dry-run=false --config /etc/steward/steward.yaml --data-dir /var/lib/steward \
+    --hmac-secret-file /etc/webhook/hmac --github-token-path /etc/github/oauth \
+    --github-endpoint http://ghproxy --github-endpoint https://api.github.com`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := logger(level)
+			if err != nil {
+				return err
+			}
+			opts.Log = log.WithField("component", "steward-hook")
+			if err := ensureDir(opts.DataDir); err != nil {
+				return err
+			}
+			return RunHook(cmd.Context(), opts)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&opts.Config, "config", "steward.yaml", "settings; read again when the file changes")
+	f.StringVar(&opts.HMACSecretFile, "hmac-secret-file", "/etc/webhook/hmac", "webhook secrets: one token, or Prow's YAML map of tokens")
+	f.StringVar(&opts.DataDir, "data-dir", "data", "directory of the journal, on a volume that outlives the pod")
+	f.StringArrayVar(&opts.GitHubEndpoints, "github-endpoint", []string{"https://api.github.com"}, "GitHub's REST API; repeat for fallbacks, ghproxy first")
+	f.StringVar(&opts.GitHubGraphQL, "github-graphql-endpoint", "https://api.github.com/graphql", "GitHub's GraphQL API")
+	f.StringVar(&opts.TokenPath, "github-token-path", "", "file with a token; read again when it changes")
+	f.StringVar(&opts.AppID, "github-app-id", "", "GitHub App, instead of a token")
+	f.StringVar(&opts.AppKeyPath, "github-app-private-key-path", "", "private key of the App")
+	f.StringVar(&opts.BindAddress, "bind-address", "", "address of all ports but the debug port, which is on loopback; empty for all")
+	f.IntVar(&opts.Port, "port", 8888, "webhooks and help")
+	f.IntVar(&opts.HealthPort, "health-port", 8081, "/healthz and /healthz/ready")
+	f.IntVar(&opts.MetricsPort, "metrics-port", 9090, "/metrics")
+	f.IntVar(&opts.PprofPort, "pprof-port", 6060, "/debug/pprof, dead letters and reconcile, on loopback only")
+	f.StringSliceVar(&opts.Plugins, "plugins", nil, "run only these plugins")
+	f.BoolVar(&opts.DryRun, "dry-run", true, "log writes instead of performing them")
+	f.BoolVar(&opts.RefuseSHA1, "refuse-sha1", false, "refuse webhooks that are signed with SHA-1 only")
+	f.IntVar(&opts.Workers, "workers", 8, "threads looked at at the same time")
+	f.IntVar(&opts.MaxAttempts, "max-attempts", 10, "looks at a failing thread before it is a dead letter")
+	f.DurationVar(&opts.Grace, "grace-period", time.Minute, "how long running work may take after SIGTERM")
+	f.DurationVar(&opts.ReconcileWindow, "reconcile-window", 7*24*time.Hour, "how far back the first reconcile pass looks")
+	f.StringVar(&level, "log-level", "info", "debug, info, warning or error")
+	return cmd
+}
+
+// logger writes JSON lines to standard error, as Prow's components do.
+func logger(level string) (*logrus.Logger, error) {
+	parsed, err := logrus.ParseLevel(level)
+	if err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	log := logrus.New()
+	log.SetLevel(parsed)
+	log.SetFormatter(&logrus.JSONFormatter{FieldMap: logrus.FieldMap{logrus.FieldKeyLevel: "severity"}})
+	return log, nil
+}

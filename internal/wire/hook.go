@@ -1,0 +1,242 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package wire puts servers together from adapters and plugins; it decides
+// nothing. The binaries and the demo call the same Run functions.
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+
+	"sigs.k8s.io/steward/internal/hub"
+	"sigs.k8s.io/steward/internal/plugin"
+	"sigs.k8s.io/steward/internal/queue"
+	"sigs.k8s.io/steward/internal/thread"
+	"sigs.k8s.io/steward/internal/wal"
+	"sigs.k8s.io/steward/internal/webhook"
+	"sigs.k8s.io/steward/plugins"
+)
+
+// HookOptions are the flags of steward-hook.
+type HookOptions struct {
+	Config         string // steward.yaml
+	HMACSecretFile string
+	DataDir        string // the journal; a volume that survives the pod
+
+	GitHubEndpoints []string
+	GitHubGraphQL   string
+	TokenPath       string // "" and no App: anonymous
+	AppID           string
+	AppKeyPath      string
+
+	BindAddress                              string
+	Port, HealthPort, MetricsPort, PprofPort int
+
+	Plugins         []string // a subset; empty: all
+	DryRun          bool
+	RefuseSHA1      bool
+	Workers         int
+	MaxAttempts     int // looks at a failing thread before it is a dead letter
+	Grace           time.Duration
+	ReconcileWindow time.Duration // how far back the first pass looks for commands
+	Log             *logrus.Entry
+
+	// Started, when set, learns the addresses that port 0 got.
+	Started func(HookAddresses)
+}
+
+// HookAddresses are host:port of the listeners.
+type HookAddresses struct{ Webhook, Health, Metrics, Debug string }
+
+// executor performs writes. A dry run has one that only tells.
+type executor interface {
+	Execute(context.Context, *thread.Snapshot, thread.Write) error
+}
+
+// hookServer is steward-hook put together.
+type hookServer struct {
+	opts     HookOptions
+	log      *logrus.Entry
+	hub      *hub.Client
+	executor executor
+	owners   *ownersLoader
+	all      []plugin.Plugin
+	config   atomic.Pointer[hookConfig]
+	queue    *queue.Queue
+	metrics  *hookMetrics
+	registry *prometheus.Registry
+	self     atomic.Pointer[string] // our login, once a snapshot has told it
+	ready    atomic.Bool
+	passes   *reconciler
+}
+
+// RunHook serves until ctx ends, then drains: no new deliveries, running looks
+// finish, the journal is closed.
+func RunHook(ctx context.Context, opts HookOptions) (err error) {
+	s, err := newHookServer(opts)
+	if err != nil {
+		return err
+	}
+	log, err := wal.Open(filepath.Join(opts.DataDir, "journal"), wal.Options{})
+	if err != nil {
+		return fmt.Errorf("open the journal: %w", err)
+	}
+	s.queue, err = queue.Open(log, queue.Options{Workers: opts.Workers, MaxAttempts: opts.MaxAttempts, Grace: opts.Grace, Log: s.log.WithField("part", "queue")})
+	if err != nil {
+		return errors.Join(fmt.Errorf("open the journal: %w", err), log.Close())
+	}
+	defer func() { err = errors.Join(err, s.queue.Close()) }()
+	s.metrics.watch(s.registry, s.queue)
+
+	servers, err := s.listen()
+	if err != nil {
+		return err
+	}
+	defer servers.close()
+	return s.serve(ctx, servers)
+}
+
+func newHookServer(opts HookOptions) (*hookServer, error) {
+	if opts.Log == nil {
+		opts.Log = logrus.NewEntry(logrus.StandardLogger())
+	}
+	s := &hookServer{opts: opts, log: opts.Log, registry: prometheus.NewRegistry()}
+	s.metrics = newHookMetrics(s.registry)
+	token, err := s.token()
+	if err != nil {
+		return nil, err
+	}
+	if s.hub, err = hub.New(hub.Options{
+		Endpoints: slices.Clone(opts.GitHubEndpoints), GraphQL: opts.GitHubGraphQL, Token: token,
+		Transport: transport(), Observe: s.metrics.request,
+	}); err != nil {
+		return nil, err
+	}
+	s.executor = s.hub
+	if opts.DryRun {
+		s.executor = teller{s.log}
+	}
+	s.owners = newOwnersLoader(s.hub, s.repoOwners)
+	s.all = plugins.All(plugins.Deps{Owners: s.owners, Members: s.hub, Files: s.owners, Scopes: s.scopes, Links: s.links})
+	if err := s.checkPlugins(); err != nil {
+		return nil, err
+	}
+	s.passes = newReconciler(s)
+	return s, s.reload()
+}
+
+// transport keeps as many connections as there are workers.
+func transport() http.RoundTripper {
+	t, _ := http.DefaultTransport.(*http.Transport)
+	t = t.Clone()
+	t.MaxIdleConnsPerHost = 64
+	return t
+}
+
+func (s *hookServer) token() (func(string) (string, error), error) {
+	switch o := s.opts; {
+	case o.AppID != "" && o.TokenPath != "":
+		return nil, errors.New("--github-token-path and --github-app-id exclude each other")
+	case o.AppID != "":
+		return hub.AppToken(o.AppID, o.AppKeyPath, o.GitHubGraphQL, o.GitHubEndpoints)
+	case o.TokenPath != "":
+		return hub.FileToken(o.TokenPath), nil
+	case !o.DryRun:
+		return nil, errors.New("writing needs --github-token-path or --github-app-id (or leave --dry-run on)")
+	}
+	return nil, nil
+}
+
+// checkPlugins refuses names in --plugins that do not exist.
+func (s *hookServer) checkPlugins() error {
+	names := pluginNames(s.all)
+	for _, name := range s.opts.Plugins {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("--plugins: there is no plugin %q; there are %s", name, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
+func pluginNames(all []plugin.Plugin) []string {
+	names := make([]string, len(all))
+	for i, p := range all {
+		names[i] = p.Name
+	}
+	return names
+}
+
+// serve runs everything until ctx ends or one part fails.
+func (s *hookServer) serve(ctx context.Context, servers *servers) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	servers.start(func(err error) { stop(err) })
+	s.ready.Store(true)
+	s.log.WithFields(logrus.Fields{
+		"address": servers.addresses.Webhook, "health": servers.addresses.Health, "metrics": servers.addresses.Metrics,
+		"debug": servers.addresses.Debug, "plugins": strings.Join(pluginNames(s.all), ","), "dry-run": s.opts.DryRun,
+	}).Info("Serving")
+	if s.opts.Started != nil {
+		s.opts.Started(servers.addresses)
+	}
+	passes := make(chan struct{})
+	go func() { defer close(passes); s.passes.run(ctx) }()
+	context.AfterFunc(ctx, func() {
+		s.ready.Store(false)
+		servers.drain(s.opts.Grace)
+	})
+	err := s.queue.Run(ctx, s.look)
+	stop(err)
+	<-passes
+	servers.drain(s.opts.Grace)
+	s.log.Info("Drained")
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		err = errors.Join(err, cause)
+	}
+	return err
+}
+
+// Deliver journals a delivery; the thread it names is looked at as a whole.
+func (s *hookServer) Deliver(ctx context.Context, d webhook.Delivery) error {
+	if s.config.Load().repo(d.Thread.Repo) == nil {
+		return nil
+	}
+	item, err := itemOf(d)
+	if err != nil {
+		return err
+	}
+	fresh, err := s.queue.Put(ctx, item)
+	if err == nil {
+		s.log.WithFields(logrus.Fields{
+			"event-type": d.Event, "event-GUID": d.GUID, "key": item.Key, "plugin": d.Plugin, "fresh": fresh,
+		}).Info("Delivered")
+	}
+	return err
+}
+
+// listener binds one port; the debug port is bound to loopback, whatever the
+// bind address, because replaying dead letters needs no password.
+func (s *hookServer) listener(port int, loopback bool) (net.Listener, error) {
+	host := s.opts.BindAddress
+	if loopback {
+		host = "127.0.0.1"
+	}
+	return net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+}
+
+// ensureDir creates the data directory; only its owner may read the journal.
+func ensureDir(dir string) error { return os.MkdirAll(dir, 0o700) }

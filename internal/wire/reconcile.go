@@ -1,0 +1,155 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/steward/internal/hub"
+	"sigs.k8s.io/steward/internal/thread"
+)
+
+// reconciler finds what a lost webhook would have triggered: threads that
+// changed since they were last looked at, and open pull requests whose head
+// lacks a required context. It keeps nothing on disk: after a loss of the volume
+// the first pass looks further back.
+type reconciler struct {
+	server *hookServer
+
+	passing sync.Mutex // one pass at a time
+
+	mu    sync.Mutex
+	since map[thread.Repo]time.Time
+	last  map[string]time.Time // updated_at of a thread at its last complete look
+}
+
+const (
+	// overlap covers the difference between GitHub's clock and ours.
+	overlap = 2 * time.Minute
+	// maxLooked bounds the memory of last.
+	maxLooked = 200_000
+)
+
+func newReconciler(s *hookServer) *reconciler {
+	return &reconciler{server: s, since: map[thread.Repo]time.Time{}, last: map[string]time.Time{}}
+}
+
+// run makes passes until ctx ends, the first one at once. Settings are read again
+// before each.
+func (r *reconciler) run(ctx context.Context) {
+	log := r.server.log.WithField("part", "reconcile")
+	for {
+		if err := r.pass(ctx); err != nil && ctx.Err() == nil {
+			log.WithError(err).Warning("Pass not complete")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Duration(r.server.config.Load().settings.Reconcile)):
+		}
+		valid := 1.0
+		if err := r.server.reload(); err != nil {
+			valid = 0
+			log.WithError(err).Error("Settings not read; the former ones stay in force")
+		}
+		r.server.metrics.settings.Set(valid)
+	}
+}
+
+// pass looks through every repository. One that fails does not stop the others,
+// and is looked through from the same moment next time.
+func (r *reconciler) pass(ctx context.Context) error {
+	r.passing.Lock()
+	defer r.passing.Unlock()
+	var failed []error
+	for _, repo := range r.server.config.Load().settings.List() {
+		if err := r.repo(ctx, repo); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	if len(failed) == 0 {
+		r.server.metrics.reconciled.SetToCurrentTime()
+	}
+	return errors.Join(failed...)
+}
+
+func (r *reconciler) repo(ctx context.Context, repo thread.Repo) error {
+	start := time.Now()
+	r.mu.Lock()
+	since, known := r.since[repo]
+	r.mu.Unlock()
+	if !known {
+		since = start.Add(-r.server.opts.ReconcileWindow)
+	}
+	changed, err := r.server.hub.UpdatedSince(ctx, repo, since)
+	if err != nil {
+		return err
+	}
+	open, err := r.server.hub.OpenPulls(ctx, repo)
+	if err != nil {
+		return err
+	}
+	woken := r.wake(repo, changed) + r.wake(repo, open)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.since[repo] = start.Add(-overlap)
+	r.server.log.WithField("part", "reconcile").WithField("repo", repo.String()).
+		WithField("changed", len(changed)).WithField("open", len(open)).WithField("woken", woken).
+		WithField("duration", time.Since(start).String()).Debug("Pass")
+	return nil
+}
+
+// wake schedules the listed threads that need a look, and counts them.
+func (r *reconciler) wake(repo thread.Repo, listed []hub.Listed) int {
+	conf := r.server.config.Load().repo(repo)
+	if conf == nil {
+		return 0
+	}
+	required := r.server.required(conf)
+	n := 0
+	for _, l := range listed {
+		key := strings.ToLower(l.Key.String())
+		r.mu.Lock()
+		seen := r.last[key].Equal(l.Updated)
+		r.mu.Unlock()
+		if seen && (l.Contexts == nil || hasAll(l.Contexts, required)) {
+			continue
+		}
+		r.server.queue.Wake(key)
+		n++
+	}
+	return n
+}
+
+// wakeOpen schedules every open pull request of a repository.
+func (r *reconciler) wakeOpen(ctx context.Context, repo thread.Repo) error {
+	open, err := r.server.hub.OpenPulls(ctx, repo)
+	for _, l := range open {
+		r.server.queue.Wake(strings.ToLower(l.Key.String()))
+	}
+	return err
+}
+
+func hasAll(have map[string]bool, want []string) bool {
+	for _, w := range want {
+		if !have[w] {
+			return false
+		}
+	}
+	return true
+}
+
+// looked remembers the state in which a thread needed nothing more.
+func (r *reconciler) looked(key thread.Key, updated time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.last) >= maxLooked {
+		clear(r.last)
+	}
+	r.last[strings.ToLower(key.String())] = updated
+}

@@ -1,0 +1,30 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plugins is the list of what steward-hook can do. Adding a command family
+// is adding a folder here and a line below.
+package plugins
+
+import (
+	"sigs.k8s.io/steward/internal/plugin"
+	"sigs.k8s.io/steward/internal/thread"
+	"sigs.k8s.io/steward/plugins/freeze"
+	"sigs.k8s.io/steward/plugins/owners"
+)
+
+// Deps is what all plugins together need. Every field has to be set.
+type Deps struct {
+	Owners  owners.Trees
+	Members owners.Members
+	Files   freeze.Files
+	Scopes  func(thread.Repo) map[string][]string // what can be frozen: names to folders
+	Links   func() string                         // base of web addresses: https://github.com
+}
+
+// All lists the plugins in the order in which help shows them.
+func All(deps Deps) []plugin.Plugin {
+	return []plugin.Plugin{
+		owners.New(owners.Deps{Trees: deps.Owners, Members: deps.Members, Links: deps.Links}),
+		freeze.New(freeze.Deps{Files: deps.Files, Scopes: deps.Scopes, Links: deps.Links}),
+	}
+}

@@ -1,0 +1,252 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"sigs.k8s.io/steward/internal/acl"
+	"sigs.k8s.io/steward/internal/plugin"
+	"sigs.k8s.io/steward/internal/thread"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// world is one repository in memory: its commits, threads and records.
+type world struct {
+	t       *testing.T
+	set     *plugin.Set
+	commits map[string]fs.FS
+	trees   map[string]*acl.Tree
+	base    string // commit
+	threads map[int]*thread.Snapshot
+	records map[int]thread.Record
+	members string
+	next    int
+	now     time.Time
+	broken  string // an error of every read of this kind: owners, file, member
+}
+
+// newWorld has the example repository at commit base.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		t: t, commits: map[string]fs.FS{"base": os.DirFS("../config/example")}, base: "base",
+		trees: map[string]*acl.Tree{}, threads: map[int]*thread.Snapshot{}, records: map[int]thread.Record{}, next: 5000, now: noon,
+		members: "alice bob dora ruth sven rey pat tom gina carol",
+	}
+	set, err := plugin.NewSet(All(Deps{
+		Owners: w, Members: w, Files: w, Links: func() string { return "https://github.com" },
+		Scopes: func(thread.Repo) map[string][]string {
+			return map[string][]string{"dns": {"dns/"}, "promotion": {"registry.k8s.io/", "artifacts/"}}
+		},
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.set = set
+	return w
+}
+
+func (w *world) fail(kind string) error {
+	if w.broken == kind {
+		return errors.New(kind + " cannot be read")
+	}
+	return nil
+}
+
+func (w *world) Owners(_ context.Context, _ thread.Repo, commit string) (*acl.Tree, error) {
+	if err := w.fail("owners"); err != nil {
+		return nil, err
+	}
+	return w.tree(commit), nil
+}
+
+func (w *world) tree(commit string) *acl.Tree {
+	w.t.Helper()
+	if w.trees[commit] == nil {
+		tree, err := acl.Load(w.commits[commit], commit, acl.Options{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.trees[commit] = tree
+	}
+	return w.trees[commit]
+}
+
+func (w *world) File(_ context.Context, _ thread.Repo, commit, path string) ([]byte, error) {
+	if err := w.fail("file"); err != nil {
+		return nil, err
+	}
+	return fs.ReadFile(w.commits[commit], path)
+}
+
+func (w *world) Member(_ context.Context, _ thread.Repo, login string) (bool, error) {
+	return slices.Contains(strings.Fields(w.members), strings.ToLower(login)), w.fail("member")
+}
+
+// commit adds a commit that differs from base in the given files; "" deletes.
+func (w *world) commit(name string, files map[string]string) {
+	w.t.Helper()
+	all := fstest.MapFS{}
+	err := fs.WalkDir(w.commits["base"], ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(w.commits["base"], p)
+		all[p] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for p, text := range files {
+		if all[p] = (&fstest.MapFile{Data: []byte(text)}); text == "" {
+			delete(all, p)
+		}
+	}
+	w.commits[name] = all
+}
+
+// pull opens a pull request by carol that changes files of dns/.
+func (w *world) pull(number int) *thread.Snapshot {
+	s := w.issue(number)
+	s.Where, s.Head, s.Author, s.Statuses = thread.OpenPull, "head", "carol", map[string]thread.Status{}
+	s.Files = []thread.File{{Path: "dns/zone-configs/example.org._0_base.yaml", Status: "modified"}}
+	return s
+}
+
+func (w *world) issue(number int) *thread.Snapshot {
+	s := &thread.Snapshot{
+		Key: thread.Key{Repo: thread.Repo{Org: "example-org", Name: "example-infra"}, Number: number}, Where: thread.OpenIssue,
+		Author: "carol", Bot: "steward[bot]", Base: "main",
+	}
+	w.threads[number] = s
+	return s
+}
+
+// say adds a comment at a second after noon, which is also its id.
+func (w *world) say(number int, second int64, author, body string) {
+	s := w.threads[number]
+	s.Comments = append(slices.Clone(s.Comments), thread.Comment{
+		ID: second, Author: author, Body: body, Created: noon.Add(time.Duration(second) * time.Second),
+	})
+	thread.SortComments(s.Comments)
+}
+
+func (w *world) snapshot(number int) *thread.Snapshot {
+	w.t.Helper()
+	s := *w.threads[number]
+	s.BaseCommit = w.base
+	s.Owners = w.tree(w.base)
+	for _, r := range w.records {
+		s.Records = append(s.Records, r)
+	}
+	return &s
+}
+
+// look decides about a thread once and writes what is missing; it returns how
+// much that was.
+func (w *world) look(number int) (int, error) {
+	s := w.snapshot(number)
+	actions, err := w.set.Decide(w.t.Context(), s, w.options(), w.now)
+	writes := thread.Diff(s, actions)
+	for _, write := range writes {
+		w.perform(number, write)
+	}
+	return len(writes), err
+}
+
+func (w *world) options() plugin.Options {
+	return plugin.Options{Enabled: []string{"owners", "freeze"}, Aliases: map[string]string{"why": "why"}, Members: w}
+}
+
+func (w *world) perform(number int, write thread.Write) {
+	s := w.threads[number]
+	switch write := write.(type) {
+	case thread.PostComment:
+		w.next++
+		s.Comments = append(slices.Clone(s.Comments), thread.Comment{
+			ID: int64(w.next), Author: "steward", Bot: true, Body: write.Body, Created: noon.Add(time.Hour),
+		})
+	case thread.EditComment:
+		s.Comments = slices.Clone(s.Comments)
+		s.Comments[slices.IndexFunc(s.Comments, func(c thread.Comment) bool { return c.ID == write.ID })].Body = write.Body
+	case thread.DeleteComment:
+		s.Comments = slices.DeleteFunc(slices.Clone(s.Comments), func(c thread.Comment) bool { return c.ID == write.ID })
+	case thread.PostStatus:
+		s.Statuses[write.Context] = write.Status
+	case thread.CreateIssue:
+		w.next++
+		w.write(w.next, write.Issue)
+	case thread.EditIssue:
+		w.write(write.Number, write.Issue)
+	default:
+		w.t.Fatalf("unknown write %T", write)
+	}
+}
+
+func (w *world) write(number int, issue thread.Issue) {
+	r, ok := thread.ParseRecord(number, issue.Title, issue.Render(), issue.Open)
+	if !ok {
+		w.t.Fatalf("the record does not parse: %s", issue.Render())
+	}
+	w.records[number] = r
+}
+
+// settle looks at every thread until nothing is missing anywhere.
+func (w *world) settle() {
+	w.t.Helper()
+	for range 5 {
+		total := 0
+		for number := range w.threads {
+			n, err := w.look(number)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			total += n
+		}
+		if total == 0 {
+			return
+		}
+	}
+	w.t.Fatal("five passes did not settle")
+}
+
+// sticky is the body of the topic's comment on a thread.
+func (w *world) sticky(number int, topic string) string {
+	var found []string
+	for _, c := range w.threads[number].Comments {
+		if c.Bot && strings.HasPrefix(c.Body, "<!-- steward:"+topic+" ") {
+			found = append(found, c.Body)
+		}
+	}
+	if len(found) > 1 {
+		w.t.Errorf("%d stickies of %s", len(found), topic)
+	}
+	return strings.Join(found, "")
+}
+
+func (w *world) record(key string) string {
+	for _, r := range w.records {
+		if r.Key == key {
+			return fmt.Sprintf("%s open=%t stamp=%d %s", r.Title, r.Open, r.Stamp.Comment, r.Data)
+		}
+	}
+	return ""
+}
+
+func (w *world) status(number int, context string) string {
+	s := w.threads[number].Statuses[context]
+	return fmt.Sprintf("%s: %s", s.State, s.Description)
+}
