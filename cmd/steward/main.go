@@ -7,7 +7,12 @@ package main
 import (
 	"os"
 
+	"sigs.k8s.io/steward/internal/demo"
 	"sigs.k8s.io/steward/internal/wire"
 )
 
-func main() { os.Exit(wire.Main(wire.StewardCommand())) }
+func main() {
+	cmd := wire.StewardCommand()
+	cmd.AddCommand(demo.Command())
+	os.Exit(wire.Main(cmd))
+}

@@ -189,15 +189,25 @@ func (l *linter) retired(n *node) {
 			}
 		}
 	}
-	file := path.Join(n.path, l.tree.opts.Filenames.Owners)
 	for i := range n.owners.sections {
 		for _, e := range n.owners.sections[i].approvers {
-			if by, ok := above[e.name]; ok {
-				l.add(file, fault{code: CodeEmeritusBelow, line: e.line, detail: e.name,
-					msg: fmt.Sprintf("%s approves here and is emeritus in %s", e.text, by), fix: "remove the entry if the person has left for good"})
+			for login := range l.tree.expand(e, approverRole()) {
+				if by, ok := above[login]; ok {
+					l.addRetired(n, e, login, by)
+				}
 			}
 		}
 	}
+}
+
+func (l *linter) addRetired(n *node, e entry, login, by string) {
+	through := ""
+	if e.name != login {
+		through = " through " + e.text
+	}
+	l.add(path.Join(n.path, l.tree.opts.Filenames.Owners), fault{code: CodeEmeritusBelow, line: e.line, detail: login,
+		msg: fmt.Sprintf("%s approves here%s and is emeritus in %s", login, through, by),
+		fix: "remove the entry if the person has left for good"})
 }
 
 // restriction checks that a restricted directory has somebody (F4) and more

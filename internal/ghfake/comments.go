@@ -48,6 +48,11 @@ func (c *comment) html(r *repo) string {
 	return r.Issues[c.Number].html(r) + "#issuecomment-" + digits(c.ID)
 }
 
+// path is where the API has the comment.
+func (c *comment) path(r *repo) string {
+	return "/repos/" + r.full() + "/issues/comments/" + digits(c.ID)
+}
+
 func listComments(c *call) (any, error) {
 	r, i, err := c.issue()
 	if err != nil {
@@ -77,6 +82,7 @@ func (c *call) commentsView(r *repo, all []*comment) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	all = c.srv.listed(r, all)
 	if !since.IsZero() {
 		all = slices.DeleteFunc(slices.Clone(all), func(x *comment) bool { return x.Updated.Before(since) })
 	}
@@ -187,7 +193,7 @@ func (s *Server) storeComment(r *repo, i *issue, author, body string) *comment {
 
 func (s *Server) addComment(by actor, r *repo, i *issue, body string) *comment {
 	x := s.storeComment(r, i, by.login, body)
-	s.appearAt("/repos/" + r.full() + "/issues/comments/" + digits(x.ID))
+	s.appearAt(x.path(r))
 	s.wrote(by, "comment.create", r, i.Number, x.ID, body)
 	s.emitComment(by, "created", r, i, x, nil)
 	return x

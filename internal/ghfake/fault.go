@@ -42,6 +42,7 @@ type Fault struct {
 	Body    string `json:"body,omitempty"`
 	Seconds int    `json:"seconds,omitempty"`
 	Reads   int    `json:"reads,omitempty"`
+	Lists   bool   `json:"lists,omitempty"` // eventual: leave new comments out of lists too
 	Millis  int    `json:"millis,omitempty"`
 	// After lets the request take effect before status, rate-limit, secondary
 	// or reset hide the answer.
@@ -91,7 +92,7 @@ func (s *Server) Inject(rules ...Fault) error {
 func (s *Server) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults, s.fresh = nil, map[string]int{}
+	s.faults, s.fresh, s.late = nil, map[string]int{}, false
 }
 
 // fault is the first rule that a request meets, or nil.
@@ -225,6 +226,7 @@ func (s *Server) appearAt(path string) {
 	for _, f := range s.faults {
 		if f.Action == "eventual" && f.path.MatchString(path) {
 			s.fresh[fold(path)] = max(f.Reads, 1)
+			s.late = s.late || f.Lists
 		}
 	}
 }
@@ -235,11 +237,32 @@ func (s *Server) unseen(path string) bool {
 	path = fold(path)
 	for object, left := range s.fresh {
 		if path == object || strings.HasPrefix(path, object+"/") {
-			if s.fresh[object]--; left <= 1 {
-				delete(s.fresh, object)
-			}
+			s.seen(object, left)
 			return true
 		}
 	}
 	return false
+}
+
+func (s *Server) seen(object string, left int) {
+	if s.fresh[object] = left - 1; left <= 1 {
+		delete(s.fresh, object)
+	}
+}
+
+// listed is the comments of a list without those that are too new for it.
+func (s *Server) listed(r *repo, all []*comment) []*comment {
+	if !s.late {
+		return all
+	}
+	var out []*comment
+	for _, x := range all {
+		at := fold(x.path(r))
+		if left := s.fresh[at]; left > 0 {
+			s.seen(at, left)
+			continue
+		}
+		out = append(out, x)
+	}
+	return out
 }

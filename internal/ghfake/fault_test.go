@@ -83,11 +83,11 @@ func TestFaultCounts(t *testing.T) {
 		ok(t, gh.Inject(test.fault))
 		got := ""
 		for range 6 {
-			got += map[bool]string{true: "x", false: "."}[as(t, gh, "bot-token").get("/user").code == 500]
+			got += map[bool]string{true: "x", false: "."}[as(t, gh, "bob-token").get("/user").code == 500]
 		}
 		equal(t, fmt.Sprintf("%+v", test.fault), got, test.want)
 		gh.Heal()
-		as(t, gh, "bot-token").get("/user").want(200)
+		as(t, gh, "bob-token").get("/user").want(200)
 	}
 	if err := ghfake.New(ghfake.Options{}).Inject(ghfake.Fault{Action: "explode"}); err == nil {
 		t.Error("an unknown action: want an error")
@@ -130,4 +130,15 @@ func TestEventualConsistency(t *testing.T) {
 	equal(t, "GraphQL too", c.do("POST", "/graphql", query).want(200).at("errors.0.type"), "NOT_FOUND")
 	c.do("POST", "/graphql", query)
 	equal(t, "then it is there", c.do("POST", "/graphql", query).at("data.repository.pullRequest.title"), "x")
+}
+
+// TestLateLists: with lists, a new comment is missing from as many lists (GF-11).
+func TestLateLists(t *testing.T) {
+	gh := ghfake.Start(t, acme)
+	ok(t, gh.Inject(ghfake.Fault{Action: "eventual", Path: "comments", Reads: 2, Lists: true}))
+	c := as(t, gh, "bot-token")
+	must(gh.Act(ghfake.Act{As: "carol", Do: "comment", Repo: "acme/infra", Number: 1, Body: "x"}))(t)
+	equal(t, "REST", c.get(newComment).size(), 1)
+	equal(t, "GraphQL", c.ask(`issue(number:1){comments(first:9){totalCount}}`).at("issue.comments.totalCount"), "1")
+	equal(t, "at last", c.get(newComment).size(), 2)
 }

@@ -48,7 +48,7 @@ func (n *issueNode) Assignees(in window) (*connection[*account], error) {
 }
 
 func (n *issueNode) Comments(in window) (*connection[*commentNode], error) {
-	return connect(n.i.Comments, in, func(x *comment) string { return digits(x.ID) }, func(x *comment) *commentNode {
+	return connect(n.s.listed(n.r, n.i.Comments), in, func(x *comment) string { return digits(x.ID) }, func(x *comment) *commentNode {
 		return &commentNode{n.s, n.r, x}
 	})
 }

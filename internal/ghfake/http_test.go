@@ -147,14 +147,14 @@ func TestRateLimit(t *testing.T) {
 	gh := ghfake.StartWith(t, ghfake.Options{RateLimit: 3, Clock: func() time.Time { return now }}, acme)
 	c := as(t, gh, "bot-token")
 	for _, left := range []string{"2", "1", "0"} {
-		equal(t, "remaining", c.get("/user").want(200).header.Get("X-RateLimit-Remaining"), left)
+		equal(t, "remaining", c.get("/repos/acme/infra").want(200).header.Get("X-RateLimit-Remaining"), left)
 	}
-	out := c.get("/user").want(403)
+	out := c.get("/repos/acme/infra").want(403)
 	equal(t, "reset", out.header.Get("X-RateLimit-Reset"), fmt.Sprint(now.Add(time.Hour).Unix()))
 	equal(t, "rate_limit is free", c.get("/rate_limit").want(200).at("resources.core.remaining"), "0")
 	equal(t, "others have their own", as(t, gh, "bob-token").get("/user").want(200).header.Get("X-RateLimit-Remaining"), "2")
 	gh.Advance(time.Hour)
-	c.get("/user").want(200)
+	c.get("/repos/acme/infra").want(200)
 }
 
 func TestPages(t *testing.T) {

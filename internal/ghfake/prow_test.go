@@ -76,7 +76,10 @@ func equal[V comparable](t *testing.T, what string, got, want V) {
 func TestProwReadsPeople(t *testing.T) {
 	gh := ghfake.Start(t, acme)
 	c := prow(t, gh, "bot-token")
-	equal(t, "login", must(c.BotUser())(t).Login, "steward[bot]")
+	equal(t, "login", must(prow(t, gh, "alice-token").BotUser())(t).Login, "alice")
+	if _, err := c.BotUser(); err == nil {
+		t.Error("/user as a bot: want an error (GF-8)")
+	}
 	for login, want := range map[string]bool{"alice": true, "ALICE": true, "carol": false} {
 		equal(t, "member "+login, must(c.IsMember("acme", login))(t), want)
 	}

@@ -108,7 +108,7 @@ func TestRealTree(t *testing.T) {
 	tree := as(t, gh, "t").get("/repos/kubernetes/k8s.io/git/trees/main?recursive=1").want(200)
 	equal(t, "truncated", tree.at("truncated"), "false")
 	clone := filepath.Join(t.TempDir(), "clone")
-	git(t, "", "clone", "--quiet", gh.URL+"/kubernetes/k8s.io", clone)
+	git(t, "", "clone", "--quiet", "--bare", gh.URL+"/kubernetes/k8s.io", clone)
 	equal(t, "tree", git(t, clone, "rev-parse", "HEAD^{tree}"), tree.at("sha"))
 	git(t, clone, "fsck")
 }

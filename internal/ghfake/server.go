@@ -70,6 +70,7 @@ type Server struct {
 	log      log
 	faults   []*fault
 	fresh    map[string]int // object path to reads that still answer 404
+	late     bool           // new comments are missing from lists too
 	limits   map[string]*limit
 	diffs    memo[[2]string, []change]
 	queues   map[int64]*queue

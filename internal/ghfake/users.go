@@ -65,10 +65,15 @@ func (s *Server) fullUser(u *user) userView {
 	return v
 }
 
+// getAuthenticated refuses bots: an App's installation is no user. GraphQL's
+// viewer is what they can ask.
 func getAuthenticated(c *call) (any, error) {
 	u := c.srv.st.user(c.login)
 	if u == nil {
 		return nil, fail(http.StatusUnauthorized, "Bad credentials")
+	}
+	if u.Kind == "Bot" {
+		return nil, fail(http.StatusForbidden, "Resource not accessible by integration")
 	}
 	return c.srv.fullUser(u), nil
 }

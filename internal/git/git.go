@@ -83,7 +83,7 @@ func (r *Repo) Resolve(ctx context.Context, ref string) (string, error) {
 	}
 	out, err := run(ctx, r.dir, "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}")
 	if err != nil {
-		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 1 {
+		if f := (*failure)(nil); errors.As(err, &f) && f.code == 1 {
 			return "", fmt.Errorf("resolve: %w", &RefError{ref, "names no commit here"})
 		}
 		return "", fmt.Errorf("resolve %q: %w", ref, err)
@@ -139,10 +139,24 @@ func run(ctx context.Context, dir string, args ...string) (string, error) {
 	switch {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
+	case cmd.ProcessState != nil && err != nil:
+		return "", &failure{args[0], cmd.ProcessState.ExitCode(), firstLine(stderr.String())}
 	case err != nil:
-		return "", fmt.Errorf("git %s: %w%s", args[0], err, firstLine(stderr.String()))
+		return "", fmt.Errorf("git %s: %w", args[0], err)
 	}
 	return string(out), nil
+}
+
+// failure is git ending badly. It hides *exec.ExitError, whose ExitCode a
+// program could take for its own.
+type failure struct {
+	verb   string
+	code   int
+	stderr string
+}
+
+func (f *failure) Error() string {
+	return fmt.Sprintf("git %s ended with %d%s", f.verb, f.code, f.stderr)
 }
 
 func firstLine(s string) string {

@@ -386,3 +386,11 @@ func TestAt(t *testing.T) {
 		t.Error("a missing revision was opened")
 	}
 }
+
+// git's own exit code must not travel up to where programs look for theirs.
+func TestErrorsCarryNoExitCode(t *testing.T) {
+	_, err := Open(t.Context(), t.TempDir())
+	if code := interface{ ExitCode() int }(nil); err == nil || errors.As(err, &code) {
+		t.Errorf("%v", err)
+	}
+}

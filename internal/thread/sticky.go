@@ -44,12 +44,12 @@ const droppedNote = "_Older answers were dropped._"
 
 const clippedNote = "\n\n_Cut: a comment holds 65,536 characters._\n"
 
-var (
-	headMarker   = regexp.MustCompile(`^<!-- steward:([a-z0-9-]{1,40}) v1 upto=([0-9]{1,18}) -->\n`)
-	answerMarker = regexp.MustCompile(`(?m)^<!-- steward:answer ([0-9]{1,18}) -->\n`)
-)
+var headMarker = regexp.MustCompile(`^<!-- steward:([a-z0-9-]{1,40}) v1 upto=([0-9]{1,18}) -->\n`)
 
-const endMarker = "<!-- steward:end -->"
+const (
+	answerMarker = "<!-- steward:answer " // followed by the id
+	endMarker    = "<!-- steward:end -->"
+)
 
 // parseSticky reads a comment body; ok is false when it is not a sticky.
 func parseSticky(body string) (st sticky, ok bool) {
@@ -62,14 +62,14 @@ func parseSticky(body string) (st sticky, ok bool) {
 	st = sticky{topic: head[1], upto: upto, answers: map[int64]string{}}
 	rest, _, _ := strings.Cut(body[len(head[0]):], endMarker)
 	rest = strings.TrimSuffix(strings.TrimSpace(rest), droppedNote)
-	marks := answerMarker.FindAllStringSubmatchIndex(rest, -1)
-	end := len(rest)
-	for _, m := range slices.Backward(marks) {
-		id, _ := strconv.ParseInt(rest[m[2]:m[3]], 10, 64)
-		st.answers[id] = strings.TrimSpace(rest[m[1]:end])
-		end = m[0]
+	parts := strings.Split("\n"+rest, "\n"+answerMarker)
+	st.standing = strings.TrimSpace(parts[0])
+	for _, part := range parts[1:] {
+		number, text, _ := strings.Cut(part, " -->\n")
+		if id, err := strconv.ParseInt(number, 10, 64); err == nil && id > 0 {
+			st.answers[id] = strings.TrimSpace(text)
+		}
 	}
-	st.standing = strings.TrimSpace(rest[:end])
 	return st, true
 }
 
@@ -87,7 +87,7 @@ func (st sticky) render() string {
 			st.upto = max(st.upto, id) // ids descend: this is the highest dropped
 			break
 		}
-		fmt.Fprintf(&answers, "<!-- steward:answer %d -->\n%s\n", id, markdown.Clip(text, markdown.Limit/2, clippedNote))
+		fmt.Fprintf(&answers, "%s%d -->\n%s\n", answerMarker, id, markdown.Clip(text, markdown.Limit/2, clippedNote))
 	}
 	if st.upto > 0 {
 		answers.WriteString("\n" + droppedNote + "\n")

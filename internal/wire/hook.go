@@ -82,6 +82,7 @@ type hookServer struct {
 	self     atomic.Pointer[string] // our login, once a snapshot has told it
 	ready    atomic.Bool
 	passes   *reconciler
+	stop     context.CancelCauseFunc // ends the server; set before anything is served
 }
 
 // RunHook serves until ctx ends, then drains: no new deliveries, running looks
@@ -182,9 +183,9 @@ func pluginNames(all []plugin.Plugin) []string {
 
 // serve runs everything until ctx ends or one part fails.
 func (s *hookServer) serve(ctx context.Context, servers *servers) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	servers.start(func(err error) { stop(err) })
+	ctx, s.stop = context.WithCancelCause(ctx)
+	defer s.stop(nil)
+	servers.start(s.stop)
 	s.ready.Store(true)
 	s.log.WithFields(logrus.Fields{
 		"address": servers.addresses.Webhook, "health": servers.addresses.Health, "metrics": servers.addresses.Metrics,
@@ -200,7 +201,7 @@ func (s *hookServer) serve(ctx context.Context, servers *servers) error {
 		servers.drain(s.opts.Grace)
 	})
 	err := s.queue.Run(ctx, s.look)
-	stop(err)
+	s.stop(err)
 	<-passes
 	servers.drain(s.opts.Grace)
 	s.log.Info("Drained")
@@ -220,6 +221,9 @@ func (s *hookServer) Deliver(ctx context.Context, d webhook.Delivery) error {
 		return err
 	}
 	fresh, err := s.queue.Put(ctx, item)
+	if errors.Is(err, wal.ErrFailed) {
+		s.stop(err) // only a restart, on a disk that works, can journal again
+	}
 	if err == nil {
 		s.log.WithFields(logrus.Fields{
 			"event-type": d.Event, "event-GUID": d.GUID, "key": item.Key, "plugin": d.Plugin, "fresh": fresh,
