@@ -27,6 +27,8 @@ import (
 //	older answer
 //	<!-- steward:end -->
 //
+// All but the newest answers are folded away.
+//
 // The body is its own record: which comments were answered is read back from
 // it, so that nothing else needs to be kept anywhere. Answers that no longer fit
 // are dropped, oldest first, and upto remembers the highest id among them.
@@ -37,8 +39,15 @@ type sticky struct {
 	answers  map[int64]string // by id of the comment that was answered
 }
 
-// answersShown bounds how many answers a sticky keeps.
-const answersShown = 20
+const (
+	answersShown = 50 // answers that a sticky keeps
+	answersOpen  = 5  // of them, not folded
+)
+
+const (
+	foldStart = "\n<details><summary>Earlier answers</summary>\n\n"
+	foldEnd   = "\n</details>\n"
+)
 
 const droppedNote = "_Older answers were dropped._"
 
@@ -62,38 +71,65 @@ func parseSticky(body string) (st sticky, ok bool) {
 	st = sticky{topic: head[1], upto: upto, answers: map[int64]string{}}
 	rest, _, _ := strings.Cut(body[len(head[0]):], endMarker)
 	rest = strings.TrimSuffix(strings.TrimSpace(rest), droppedNote)
+	if before, folded, ok := strings.Cut(rest, foldStart); ok {
+		rest = before + strings.TrimSuffix(strings.TrimSpace(folded), strings.TrimSpace(foldEnd))
+	}
 	parts := strings.Split("\n"+rest, "\n"+answerMarker)
 	st.standing = strings.TrimSpace(parts[0])
 	for _, part := range parts[1:] {
-		number, text, _ := strings.Cut(part, " -->\n")
-		if id, err := strconv.ParseInt(number, 10, 64); err == nil && id > 0 {
+		number, text, closed := strings.Cut(part, " -->")
+		if id, err := strconv.ParseInt(number, 10, 64); closed && err == nil && id > 0 {
 			st.answers[id] = strings.TrimSpace(text)
 		}
 	}
 	return st, true
 }
 
+// What a sticky spends its 65,536 characters on: half at the most for the
+// standing part, half for a single answer, and some for markers.
+const (
+	partLimit   = markdown.Limit/2 - 4000
+	markerSpace = 60
+	frameSpace  = 1000
+)
+
 // render is the inverse of parseSticky. It drops the oldest answers that do not
 // fit and cuts the standing part as a last resort.
 func (st sticky) render() string {
-	ids := slices.Sorted(maps.Keys(st.answers))
-	slices.Reverse(ids) // newest first
-	room := markdown.Limit - 2000 - utf8.RuneCountInString(st.standing)
-	var answers strings.Builder
-	for i, id := range ids {
-		text := st.answers[id]
-		room -= utf8.RuneCountInString(text) + 60
-		if i >= answersShown || room < 0 && i > 0 {
-			st.upto = max(st.upto, id) // ids descend: this is the highest dropped
-			break
+	standing := markdown.Clip(st.standing, partLimit, clippedNote)
+	kept := st.fit(markdown.Limit - frameSpace - utf8.RuneCountInString(standing))
+	var b strings.Builder
+	fmt.Fprintf(&b, "<!-- steward:%s v1 upto=%d -->\n%s\n\n", st.topic, st.upto, standing)
+	for i, id := range kept {
+		if i == answersOpen {
+			b.WriteString(foldStart)
 		}
-		fmt.Fprintf(&answers, "%s%d -->\n%s\n", answerMarker, id, markdown.Clip(text, markdown.Limit/2, clippedNote))
+		fmt.Fprintf(&b, "%s%d -->\n%s\n", answerMarker, id, st.answers[id])
+	}
+	if len(kept) > answersOpen {
+		b.WriteString(foldEnd)
 	}
 	if st.upto > 0 {
-		answers.WriteString("\n" + droppedNote + "\n")
+		b.WriteString("\n" + droppedNote + "\n")
 	}
-	standing := markdown.Clip(st.standing, markdown.Limit/2-4000, clippedNote)
-	return fmt.Sprintf("<!-- steward:%s v1 upto=%d -->\n%s\n\n%s%s\n", st.topic, st.upto, standing, answers.String(), endMarker)
+	b.WriteString(endMarker + "\n")
+	return b.String()
+}
+
+// fit cuts long answers, returns the ids of the newest ones that fit into room
+// characters, newest first, and moves upto to the newest one that does not.
+func (st *sticky) fit(room int) []int64 {
+	ids := slices.Sorted(maps.Keys(st.answers))
+	slices.Reverse(ids)
+	for i, id := range ids {
+		st.answers[id] = markdown.Clip(st.answers[id], partLimit, clippedNote)
+		room -= utf8.RuneCountInString(st.answers[id]) + markerSpace
+		if i >= answersShown || room < 0 {
+			st.upto = max(st.upto, id)
+			return ids[:i]
+		}
+	}
+	return ids
 }
 
 // ownStickies returns the thread's stickies of a topic, lowest id first: where

@@ -152,7 +152,7 @@ func TestStickyStaysBelowTheLimit(t *testing.T) {
 	for id := int64(1); id <= 200; id++ {
 		body := strings.Repeat("wörter und mehr\n", 1+int(id*37%600))
 		g.apply(Diff(&g.Snapshot, []Action{Sticky{"owners", strings.Repeat("x\n", int(id)*200)}, Answer{"owners", id, body}}))
-		for _, old := range []int64{1, id / 2, id - 20, id - 19, id} {
+		for _, old := range []int64{1, id / 2, id - 50, id - 49, id} {
 			if old < 1 {
 				continue
 			}
