@@ -74,7 +74,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"--scenario", "/no/such/file"}, "no such file"},
 		{[]string{"--scenario", scenario(t, "-- github.yaml --\nuser: {}\n")}, "field user not found"},
 		{[]string{"--scenario", scenario(t, "-- issue/a/b/1/issue.yaml --\ntitle: x\n")}, "a/b#1: no such repository"},
-		{[]string{"--addr", "nowhere:x"}, "nowhere"},
+		{[]string{"--addr", "nowhere:x"}, "unknown port"},
 		{[]string{"--nonsense"}, "not defined"},
 	} {
 		var out bytes.Buffer

@@ -419,8 +419,8 @@ func TestLists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open, err := c.OpenPulls(t.Context(), acme)
-	if err != nil || len(open) != 231 || !open[0].Contexts["ci"] {
+	open, commit, err := c.OpenPulls(t.Context(), acme)
+	if err != nil || len(open) != 231 || open[0].Contexts["ci"] != thread.Success || len(commit) != 40 {
 		t.Fatalf("%d open, %v", len(open), err)
 	}
 	all, err := c.UpdatedSince(t.Context(), acme, time.Unix(0, 0))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/steward/internal/thread"
@@ -17,16 +18,17 @@ import (
 type Listed struct {
 	Key      thread.Key
 	Updated  time.Time
-	Contexts map[string]bool // commit statuses the head has; nil in UpdatedSince
+	Contexts map[string]thread.State // commit statuses of the head; nil in UpdatedSince
 }
 
-// openQuery pages through the open pull requests with the names of the contexts
+// openQuery pages through the open pull requests with the states of the contexts
 // that their heads have.
 const openQuery = `query($org:String!,$repo:String!,$after:String){
   repository(owner:$org,name:$repo){
+    defaultBranchRef{target{oid}}
     pullRequests(states:[OPEN],first:100,after:$after,orderBy:{field:CREATED_AT,direction:ASC}){
       pageInfo{hasNextPage endCursor}
-      nodes{number updatedAt commits(last:1){nodes{commit{status{contexts{context}}}}}}
+      nodes{number updatedAt commits(last:1){nodes{commit{status{contexts{context state}}}}}}
     }
   }
 }`
@@ -34,14 +36,15 @@ const openQuery = `query($org:String!,$repo:String!,$after:String){
 // maxListed bounds one pass over one repository.
 const maxListed = 20_000
 
-// OpenPulls lists every open pull request, 100 a query.
-func (c *Client) OpenPulls(ctx context.Context, repo thread.Repo) ([]Listed, error) {
-	var all []Listed
+// OpenPulls lists every open pull request, 100 a query, and tells the commit that
+// the default branch points to.
+func (c *Client) OpenPulls(ctx context.Context, repo thread.Repo) (all []Listed, commit string, err error) {
 	vars := map[string]any{"org": repo.Org, "repo": repo.Name}
 	for {
 		var answer struct {
 			Repository struct {
-				Pulls struct {
+				DefaultBranch branch `json:"defaultBranchRef"`
+				Pulls         struct {
 					PageInfo struct {
 						HasNextPage bool   `json:"hasNextPage"`
 						EndCursor   string `json:"endCursor"`
@@ -51,17 +54,17 @@ func (c *Client) OpenPulls(ctx context.Context, repo thread.Repo) ([]Listed, err
 			} `json:"repository"`
 		}
 		if err := c.query(ctx, repo.Org, "open pulls", openQuery, vars, &answer); err != nil {
-			return nil, fmt.Errorf("list open pull requests of %s: %w", repo, err)
+			return nil, "", fmt.Errorf("list open pull requests of %s: %w", repo, err)
 		}
 		page := answer.Repository.Pulls
 		for _, n := range page.Nodes {
 			all = append(all, n.listed(repo))
 		}
 		if !page.PageInfo.HasNextPage {
-			return all, nil
+			return all, answer.Repository.DefaultBranch.Target.OID, nil
 		}
 		if len(all) >= maxListed {
-			return nil, fmt.Errorf("list open pull requests of %s: there are more than %d", repo, maxListed)
+			return nil, "", fmt.Errorf("list open pull requests of %s: there are more than %d", repo, maxListed)
 		}
 		vars["after"] = page.PageInfo.EndCursor
 	}
@@ -76,6 +79,7 @@ type openPull struct {
 				Status *struct {
 					Contexts []struct {
 						Context string `json:"context"`
+						State   string `json:"state"`
 					} `json:"contexts"`
 				} `json:"status"`
 			} `json:"commit"`
@@ -84,13 +88,13 @@ type openPull struct {
 }
 
 func (p openPull) listed(repo thread.Repo) Listed {
-	l := Listed{Key: thread.Key{Repo: repo, Number: p.Number}, Updated: p.UpdatedAt, Contexts: map[string]bool{}}
+	l := Listed{Key: thread.Key{Repo: repo, Number: p.Number}, Updated: p.UpdatedAt, Contexts: map[string]thread.State{}}
 	for _, n := range p.Commits.Nodes {
 		if n.Commit.Status == nil {
 			continue
 		}
 		for _, s := range n.Commit.Status.Contexts {
-			l.Contexts[s.Context] = true
+			l.Contexts[s.Context] = thread.State(strings.ToLower(s.State))
 		}
 	}
 	return l

@@ -6,16 +6,19 @@ package wire
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"sigs.k8s.io/steward/internal/acl"
+	"sigs.k8s.io/steward/internal/freeze"
 	"sigs.k8s.io/steward/internal/hub"
 	"sigs.k8s.io/steward/internal/plugin"
 	"sigs.k8s.io/steward/internal/settings"
@@ -221,9 +224,37 @@ func (o *ownersLoader) lock(repo thread.Repo) *sync.Mutex {
 }
 
 func (o *ownersLoader) fs(ctx context.Context, repo thread.Repo, commit string) (fs.FS, error) {
+	return o.hub.FS(ctx, repo, commit, func(name string) bool { return o.isPolicy(repo, name) })
+}
+
+// isPolicy tells whether a file decides about other files' pull requests.
+func (o *ownersLoader) isPolicy(repo thread.Repo, name string) bool {
 	conf := o.settings(repo)
-	names := []string{"OWNERS", "OWNERS_ALIASES", conf.File, conf.AliasesFile}
-	return o.hub.FS(ctx, repo, commit, func(name string) bool { return slices.Contains(names, name) })
+	policy := []string{"OWNERS", "OWNERS_ALIASES", conf.File, conf.AliasesFile}
+	return name == freeze.File || slices.Contains(policy, path.Base(name))
+}
+
+// policy is a digest of all policy files at a commit.
+func (o *ownersLoader) policy(ctx context.Context, repo thread.Repo, commit string) (string, error) {
+	fsys, err := o.fs(ctx, repo, commit)
+	if err != nil {
+		return "", err
+	}
+	digest := sha256.New()
+	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !o.isPolicy(repo, name) {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			fmt.Fprintf(digest, "%s %v\n", name, info.Sys()) // the object's id
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("read policy files of %s at %s: %w", repo, commit, err)
+	}
+	return string(digest.Sum(nil)), nil
 }
 
 // File reads one file at a commit; fs.ErrNotExist where there is none.

@@ -74,8 +74,8 @@ func (s *hookServer) look(ctx context.Context, job queue.Job) error {
 			return errors.Join(failed, err)
 		}
 	}
-	if failed == nil && isRecord(snapshot) {
-		failed = s.passes.wakeOpen(ctx, key.Repo) // a record concerns every thread
+	if failed == nil && s.concernsAll(snapshot) {
+		failed = s.passes.wakeOpen(ctx, key.Repo)
 	}
 	if failed == nil {
 		s.passes.looked(key, snapshot.Updated)
@@ -84,8 +84,15 @@ func (s *hookServer) look(ctx context.Context, job queue.Job) error {
 	return failed
 }
 
-func isRecord(s *thread.Snapshot) bool {
-	return slices.ContainsFunc(s.Records, func(r thread.Record) bool { return r.Number == s.Number })
+// concernsAll tells whether every open pull request has to be looked at: after a
+// change of a record, or of a policy file by a merge.
+func (s *hookServer) concernsAll(t *thread.Snapshot) bool {
+	if t.Where == thread.MergedPull {
+		return slices.ContainsFunc(t.Files, func(f thread.File) bool {
+			return s.owners.isPolicy(t.Repo, f.Path) || f.Previous != "" && s.owners.isPolicy(t.Repo, f.Previous)
+		})
+	}
+	return slices.ContainsFunc(t.Records, func(r thread.Record) bool { return r.Number == t.Number })
 }
 
 // snapshot returns nil without an error for a thread that is not there (any more).

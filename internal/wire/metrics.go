@@ -46,6 +46,7 @@ func newHookMetrics(r *prometheus.Registry) *hookMetrics {
 			Name: "steward_settings_valid", Help: "1 when steward.yaml as it is on disk is in force.",
 		}),
 	}
+	m.settings.Set(1) // start-up fails on settings that do not hold
 	r.MustRegister(m.deliveries, m.requests, m.writes, m.looks, m.reconciled, m.settings,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

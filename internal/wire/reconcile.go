@@ -15,17 +15,19 @@ import (
 )
 
 // reconciler finds what a lost webhook would have triggered: threads that
-// changed since they were last looked at, and open pull requests whose head
-// lacks a required context. It keeps nothing on disk: after a loss of the volume
+// changed since they were last looked at, open pull requests whose head lacks a
+// required context or has one pending, and all open pull requests where the
+// policy files of the default branch changed. It keeps nothing on disk: after a loss of the volume
 // the first pass looks further back.
 type reconciler struct {
 	server *hookServer
 
 	passing sync.Mutex // one pass at a time
 
-	mu    sync.Mutex
-	since map[thread.Repo]time.Time
-	last  map[string]time.Time // updated_at of a thread at its last complete look
+	mu     sync.Mutex
+	since  map[thread.Repo]time.Time
+	last   map[string]time.Time   // updated_at of a thread at its last complete look
+	policy map[thread.Repo]string // digest of the policy files at the last pass
 }
 
 const (
@@ -36,7 +38,7 @@ const (
 )
 
 func newReconciler(s *hookServer) *reconciler {
-	return &reconciler{server: s, since: map[thread.Repo]time.Time{}, last: map[string]time.Time{}}
+	return &reconciler{server: s, since: map[thread.Repo]time.Time{}, last: map[string]time.Time{}, policy: map[thread.Repo]string{}}
 }
 
 // run makes passes until ctx ends, the first one at once. Settings are read again
@@ -90,22 +92,30 @@ func (r *reconciler) repo(ctx context.Context, repo thread.Repo) error {
 	if err != nil {
 		return err
 	}
-	open, err := r.server.hub.OpenPulls(ctx, repo)
+	open, commit, err := r.server.hub.OpenPulls(ctx, repo)
 	if err != nil {
 		return err
 	}
-	woken := r.wake(repo, changed) + r.wake(repo, open)
+	policy, err := r.server.owners.policy(ctx, repo, commit)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	same := r.policy[repo] == policy
+	r.mu.Unlock()
+	woken := r.wake(repo, changed, true) + r.wake(repo, open, same)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.since[repo] = start.Add(-overlap)
+	r.since[repo], r.policy[repo] = start.Add(-overlap), policy
 	r.server.log.WithField("part", "reconcile").WithField("repo", repo.String()).
 		WithField("changed", len(changed)).WithField("open", len(open)).WithField("woken", woken).
 		WithField("duration", time.Since(start).String()).Debug("Pass")
 	return nil
 }
 
-// wake schedules the listed threads that need a look, and counts them.
-func (r *reconciler) wake(repo thread.Repo, listed []hub.Listed) int {
+// wake schedules the listed threads that need a look, and counts them. With
+// same unset all of them do, whatever is known of them.
+func (r *reconciler) wake(repo thread.Repo, listed []hub.Listed, same bool) int {
 	conf := r.server.config.Load().repo(repo)
 	if conf == nil {
 		return 0
@@ -117,7 +127,7 @@ func (r *reconciler) wake(repo thread.Repo, listed []hub.Listed) int {
 		r.mu.Lock()
 		seen := r.last[key].Equal(l.Updated)
 		r.mu.Unlock()
-		if seen && (l.Contexts == nil || hasAll(l.Contexts, required)) {
+		if same && seen && (l.Contexts == nil || settled(l.Contexts, required)) {
 			continue
 		}
 		r.server.queue.Wake(key)
@@ -128,16 +138,18 @@ func (r *reconciler) wake(repo thread.Repo, listed []hub.Listed) int {
 
 // wakeOpen schedules every open pull request of a repository.
 func (r *reconciler) wakeOpen(ctx context.Context, repo thread.Repo) error {
-	open, err := r.server.hub.OpenPulls(ctx, repo)
+	open, _, err := r.server.hub.OpenPulls(ctx, repo)
 	for _, l := range open {
 		r.server.queue.Wake(strings.ToLower(l.Key.String()))
 	}
 	return err
 }
 
-func hasAll(have map[string]bool, want []string) bool {
+// settled tells that every context is there and waits for nothing. What a
+// pending one waits for, for example a date, sends no event.
+func settled(have map[string]thread.State, want []string) bool {
 	for _, w := range want {
-		if !have[w] {
+		if have[w] == "" || have[w] == thread.Pending {
 			return false
 		}
 	}
