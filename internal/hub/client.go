@@ -21,6 +21,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Options connect a Client.
@@ -30,6 +32,8 @@ type Options struct {
 	Token     func(org string) (string, error) // nil or "": requests are anonymous
 	Transport http.RoundTripper                // nil: http.DefaultTransport
 	Timeout   time.Duration                    // of one request; 30 s when zero
+	Hourly    int                              // requests an hour at the most, 0 for as many as GitHub allows
+	Burst     int                              // of them, at once
 	Observe   func(method, route string, status int, d time.Duration)
 }
 
@@ -37,6 +41,7 @@ type Options struct {
 type Client struct {
 	opts    Options
 	http    *http.Client
+	limit   *rate.Limiter
 	objects *objects
 	members memberCache
 }
@@ -55,8 +60,12 @@ func New(opts Options) (*Client, error) {
 	for i, e := range opts.Endpoints {
 		opts.Endpoints[i] = strings.TrimSuffix(e, "/")
 	}
+	limit := rate.NewLimiter(rate.Inf, 0)
+	if opts.Hourly > 0 {
+		limit = rate.NewLimiter(rate.Limit(float64(opts.Hourly)/3600), max(1, opts.Burst))
+	}
 	return &Client{
-		opts: opts,
+		opts: opts, limit: limit,
 		// A redirect of a write would become a GET (RFC 9110 15.4): repositories
 		// that moved are an error to mend in steward.yaml.
 		http:    &http.Client{Transport: opts.Transport, Timeout: opts.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
@@ -146,6 +155,9 @@ func (c *Client) try(ctx context.Context, r request, url string, body []byte, ou
 	req.Header.Set("User-Agent", "steward")
 	if err := c.authorize(req, r.org); err != nil {
 		return nil, err
+	}
+	if err := c.limit.Wait(ctx); err != nil {
+		return nil, fmt.Errorf("%s %s: wait for our own rate limit: %w", r.method, r.path, err)
 	}
 	start := time.Now()
 	resp, err := c.http.Do(req)

@@ -42,6 +42,8 @@ type HookOptions struct {
 	TokenPath       string // "" and no App: anonymous
 	AppID           string
 	AppKeyPath      string
+	HourlyTokens    int // requests to GitHub; 0: as many as it allows
+	AllowedBurst    int
 
 	BindAddress                              string
 	Port, HealthPort, MetricsPort, PprofPort int
@@ -123,7 +125,7 @@ func newHookServer(opts HookOptions) (*hookServer, error) {
 	}
 	if s.hub, err = hub.New(hub.Options{
 		Endpoints: slices.Clone(opts.GitHubEndpoints), GraphQL: opts.GitHubGraphQL, Token: token,
-		Transport: transport(), Observe: s.metrics.request,
+		Transport: transport(), Observe: s.metrics.request, Hourly: opts.HourlyTokens, Burst: opts.AllowedBurst,
 	}); err != nil {
 		return nil, err
 	}
