@@ -59,7 +59,8 @@ func TestFreezeStatusLinksItsReason(t *testing.T) {
 		t.Error(got)
 	}
 	w.base = "base"
-	w.say(1, 1, "dora", "/infra freeze dns x")
+	w.issue(2)
+	w.say(2, 1, "dora", "/infra freeze dns x")
 	w.settle()
 	if got := w.threads[1].Statuses["steward/freeze"].URL; got != "https://github.com/example-org/example-infra/issues/5001" {
 		t.Error(got)
@@ -136,6 +137,25 @@ func TestTheLaterCommandHolds(t *testing.T) {
 	}
 }
 
+// Two processes may each have opened an issue for a scope. The later command
+// counts, and the first issue is brought up to date.
+func TestTwoRecordsOfOneScope(t *testing.T) {
+	state := func(frozen string) []byte {
+		return []byte(`{"scope":"dns","by":"dora","reason":"r","ownersCommit":"c","at":"2026-01-01T00:00:00Z","frozen":` + frozen + `}`)
+	}
+	w := newWorld(t)
+	w.pull(1)
+	w.write(8, thread.Issue{Key: "freeze/dns", Title: "x", Data: state("false"), Stamp: thread.Stamp{Unix: 1}})
+	w.write(9, thread.Issue{Key: "freeze/dns", Title: "x", Data: state("true"), Stamp: thread.Stamp{Unix: 2}, Open: true})
+	w.settle()
+	if r := w.records[8]; r.Title != "Frozen: dns" || !r.Open || r.Stamp.Unix != 2 {
+		t.Errorf("the first record is %+v", r)
+	}
+	if got := w.status(1, "steward/freeze"); got != "pending: dns is frozen: r" {
+		t.Error(got)
+	}
+}
+
 // A scope that leaves the settings while frozen holds everything until a root
 // approver lifts it.
 func TestAFrozenScopeThatIsGone(t *testing.T) {
@@ -173,5 +193,20 @@ func TestARecordThatCannotBeRead(t *testing.T) {
 	w.settle()
 	if got := w.status(1, "steward/freeze"); got != "success: Nothing is frozen." || len(w.records) != 1 {
 		t.Error(got)
+	}
+}
+
+// Whoever can push a branch writes its OWNERS: they do not decide about the whole
+// repository.
+func TestFreezeIsJudgedByTheDefaultBranch(t *testing.T) {
+	w := newWorld(t)
+	w.pull(1).Base = "my-branch"
+	w.say(1, 1, "alice", "/infra freeze all because")
+	w.settle()
+	if got := w.status(1, "steward/freeze"); got != "success: Nothing is frozen." {
+		t.Error(got)
+	}
+	if body := w.threads[1].Comments[1].Body; !strings.Contains(body, "judged by the OWNERS of `main` only") {
+		t.Error(body)
 	}
 }

@@ -64,9 +64,16 @@ func (w *world) state() string {
 		for _, c := range []string{"steward/owners", "steward/freeze"} {
 			fmt.Fprintf(&b, "%d %s %s\n", number, c, w.status(number, c))
 		}
+		stickies := map[string]int{}
+		for _, c := range s.Comments {
+			if topic := thread.StickyTopic(c.Body); topic != "" {
+				stickies[topic]++
+			}
+		}
+		fmt.Fprintf(&b, "%d %v\n", number, stickies)
 		for _, c := range s.Comments {
 			for _, topic := range []string{"infra", "owners", "freeze"} {
-				if !c.Bot && s.Answered(topic, c.ID) {
+				if !c.Bot && s.Answered(topic)[c.ID] {
 					fmt.Fprintf(&b, "%d %d %s\n", number, c.ID, topic)
 				}
 			}

@@ -163,6 +163,10 @@ func TestLeavingARestrictedFolder(t *testing.T) {
 			w.commit("sub", map[string]string{"dns/sub/OWNERS": "approvers: [pat]\n"})
 			w.base = "sub"
 		}, false},
+		{"into a folder that fewer of them own", renamed("dns/a", "dns/sub/a"), func(w *world) {
+			w.commit("sub", map[string]string{"dns/sub/OWNERS": "options: {no_parent_owners: true}\napprovers: [dora]\n"})
+			w.base = "sub"
+		}, false},
 		{"out of a folder whose OWNERS is broken", renamed("apps/x", "b"), func(w *world) {
 			w.commit("sub", map[string]string{"apps/OWNERS": "approvers: {\n"})
 			w.base = "sub"

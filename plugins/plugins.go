@@ -5,6 +5,8 @@
 // is adding a folder here and a line below.
 package plugins
 
+//go:generate go test . -count=1 -run TestCommandsPageIsFresh -update
+
 import (
 	"sigs.k8s.io/steward/internal/plugin"
 	"sigs.k8s.io/steward/internal/thread"

@@ -129,7 +129,7 @@ func (w *world) pull(number int) *thread.Snapshot {
 func (w *world) issue(number int) *thread.Snapshot {
 	s := &thread.Snapshot{
 		Key: thread.Key{Repo: thread.Repo{Org: "example-org", Name: "example-infra"}, Number: number}, Where: thread.OpenIssue,
-		Author: "carol", Bot: "steward[bot]", Base: "main",
+		Author: "carol", Bot: "steward[bot]", Base: "main", Default: "main",
 	}
 	w.threads[number] = s
 	return s

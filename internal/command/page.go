@@ -68,8 +68,11 @@ func facts(r Row) string {
 	return text
 }
 
+// pageExamples shows a command and, indented, what its answer contains.
 func pageExamples(b *strings.Builder, examples []Example) {
+	b.WriteString("\n```\n")
 	for _, e := range examples {
-		fmt.Fprintf(b, "\n```\n%s\n```\n\nThe answer contains:\n\n```\n%s\n```\n", e.Line, e.Reply)
+		fmt.Fprintf(b, "%s\n    … %s …\n", e.Line, strings.TrimSuffix(e.Reply, "…"))
 	}
+	b.WriteString("```\n")
 }

@@ -179,7 +179,7 @@ func (a *threadAnswer) snapshot(key thread.Key) *thread.Snapshot {
 	s := &thread.Snapshot{
 		Key: key, Where: node.where(), Title: node.Title, Author: node.Author.Login, Bot: a.Viewer.Login,
 		Updated: node.UpdatedAt, Comments: node.Comments.comments(),
-		Base: a.Repository.DefaultBranch.Name, BaseCommit: a.Repository.DefaultBranch.Target.OID,
+		Default: a.Repository.DefaultBranch.Name, Base: a.Repository.DefaultBranch.Name, BaseCommit: a.Repository.DefaultBranch.Target.OID,
 		Records: a.records(),
 	}
 	for _, l := range node.Labels.Nodes {

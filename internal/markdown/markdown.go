@@ -69,7 +69,7 @@ func Text(s string) string {
 
 // noLinks breaks the addresses that GitHub links without any markup.
 func noLinks(s string) string {
-	return strings.NewReplacer("://", "&#58;//", "www.", "www&#46;", "WWW.", "WWW&#46;").Replace(s)
+	return strings.NewReplacer("://", "&#58;//", "www.", "www&#46;", "WWW.", "WWW&#46;", "GH-", "GH&#45;", "gh-", "gh&#45;").Replace(s)
 }
 
 // Login shows a login without mentioning it: a bot that answers in one comment

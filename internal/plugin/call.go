@@ -28,6 +28,9 @@ func (d *decision) call(ctx context.Context, s *thread.Snapshot, b batch, c comm
 		return say("Not run: %s.", c.Line.Fault), nil
 	case !known:
 		return say("%s", command.Unknown(c.Line.Verb, d.families())), nil
+	case row.Acts && s.Base != s.Default:
+		return say("Not here: this command concerns the whole repository, and is judged by the OWNERS of %s only. "+
+			"Say it on an issue, or on a pull request against that branch.", markdown.Code(s.Default)), nil
 	case row.Acts && d.now.Sub(c.Comment.Created) > command.Freshness:
 		return say("Expired: a command that acts is carried out within %d hours, and this one is older. Say it again if it is still meant.",
 			int(command.Freshness.Hours())), nil

@@ -23,7 +23,7 @@ import (
 // An error does not invalidate the actions: it tells which parts are missing from
 // them because a fact could not be read, and the caller decides again later.
 func (t *Set) Decide(ctx context.Context, s *thread.Snapshot, opts Options, now time.Time) ([]thread.Action, error) {
-	d := &decision{set: t, opts: opts, now: now, view: s, members: map[string]membership{}}
+	d := &decision{set: t, opts: opts, now: now, view: s, members: map[string]membership{}, topics: map[string]map[int64]bool{}}
 	// Commands first: what they change is what the watchers look at, so that one
 	// pass ends where a second one would.
 	d.commands(ctx, s)
@@ -42,6 +42,7 @@ type decision struct {
 	now     time.Time
 	view    *thread.Snapshot // with the records that earlier commands changed
 	members map[string]membership
+	topics  map[string]map[int64]bool // see answered
 	actions []thread.Action
 	errs    []error
 }
@@ -104,7 +105,7 @@ func (d *decision) commands(ctx context.Context, s *thread.Snapshot) {
 
 // exhausted tells the author of the first comment beyond the limit (rule C-13).
 func (d *decision) exhausted(c thread.Comment) {
-	if d.opts.first() && !d.view.Answered(command.Topic, c.ID) && d.view.Where&openThread != 0 {
+	if d.opts.first() && !d.answered(command.Topic)[c.ID] && d.view.Where&openThread != 0 {
 		text := fmt.Sprintf("%d comments with commands were answered on this thread. This one and all further ones are ignored: use another thread.", command.MaxComments)
 		d.actions = append(d.actions, thread.Answer{Topic: command.Topic, Comment: c.ID, Body: text})
 	}
@@ -155,10 +156,18 @@ func (d *decision) runs(b batch) bool {
 	return d.opts.here(b.topic)
 }
 
+// answered is what was answered under a topic when the snapshot was taken.
+func (d *decision) answered(topic string) map[int64]bool {
+	if d.topics[topic] == nil {
+		d.topics[topic] = d.view.Answered(topic)
+	}
+	return d.topics[topic]
+}
+
 // carryOut answers one batch, all of it or nothing: where one fact is missing the
 // whole comment waits, because its commands have an order.
 func (d *decision) carryOut(ctx context.Context, c thread.Comment, b batch) {
-	if !d.runs(b) || d.view.Answered(b.topic, c.ID) {
+	if !d.runs(b) || d.answered(b.topic)[c.ID] {
 		return
 	}
 	var sections []string

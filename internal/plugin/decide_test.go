@@ -41,6 +41,7 @@ func toy() Plugin {
 	first := func(_ *thread.Snapshot, c command.Call) []string { return c.Args }
 	acting := row("act", thread.OpenPull|thread.OpenIssue, command.ApproverOf("approvers of the paths", first), set)
 	acting.Acts = true
+	hasty := command.ApproverOf("approvers of nothing", func(*thread.Snapshot, command.Call) []string { return nil })
 	return Plugin{
 		Name: "toy", Summary: "Plays.", Contexts: []string{"steward/toy"},
 		Rows: []command.Row{
@@ -49,6 +50,8 @@ func toy() Plugin {
 			row("set", thread.OpenPull|thread.OpenIssue, command.Member(), set),
 			row("get", thread.OpenPull|thread.OpenIssue, command.Member(), get),
 			acting,
+			row("hasty", thread.OpenPull, hasty, set),
+			row("careful", thread.OpenPull, hasty, echo),
 			row("boom", thread.OpenPull, command.Member(), command.Pure(func(*thread.Snapshot, command.Call, time.Time) command.Reply {
 				panic("secret value of the universe")
 			})),
@@ -97,7 +100,7 @@ func snapshot(t *testing.T, where thread.Where, comments ...thread.Comment) *thr
 	}
 	return &thread.Snapshot{
 		Key: thread.Key{Repo: thread.Repo{Org: "org", Name: "repo"}, Number: 1}, Where: where, Bot: "steward[bot]",
-		Comments: comments, Owners: tree, BaseCommit: "0123456789abcdef", Base: "main", Head: "head",
+		Comments: comments, Owners: tree, BaseCommit: "0123456789abcdef", Base: "main", Default: "main", Head: "head",
 		Statuses: map[string]thread.Status{},
 	}
 }
@@ -211,7 +214,7 @@ func TestActingCommandsExpire(t *testing.T) {
 	}{
 		{command.Freshness, "act dns", "\n\nset"},
 		{command.Freshness + time.Second, "act dns", "Expired: a command that acts is carried out within 24 hours"},
-		{command.Freshness + time.Second, "echo", "echo"},
+		{command.Freshness + time.Second, "echo x", "\n\necho x"},
 		{-time.Hour, "act dns", "\n\nset"}, // GitHub's clock is ahead of ours
 	} {
 		c := comment(7, "dora", "/infra "+tt.verb)
@@ -231,10 +234,12 @@ func TestErrorsStayWhereTheyAre(t *testing.T) {
 		comment(3, "alice", "/infra boom"),
 		comment(4, "alice", "/infra steal"),
 		comment(5, "alice", "/infra echo fine"),
+		comment(6, "alice", "/infra hasty a"),
+		comment(7, "alice", "/infra careful a"),
 	)
 	actions, err := newSet(t, toy()).Decide(t.Context(), s, options(), noon)
 	said := answers(actions)
-	if len(said) != 3 || said["infra 1"] == "" || said["infra 2"] == "" || said["toy 5"] == "" {
+	if len(said) != 4 || said["toy 7"] == "" || said["infra 1"] == "" || said["infra 2"] == "" || said["toy 5"] == "" {
 		t.Errorf("C-14: said %v", said)
 	}
 	for _, a := range actions {
@@ -246,6 +251,7 @@ func TestErrorsStayWhereTheyAre(t *testing.T) {
 		"answer comment 1 of org/repo#1 for toy: read zone: timeout",
 		"answer comment 2 of org/repo#1 for toy: GitHub is unwell",
 		"plugin toy on org/repo#1: panic: secret value",
+		"answer comment 6 of org/repo#1 for toy: command hasty: it acts although nobody's approval was checked",
 		"answer comment 4 of org/repo#1 for toy: action thread.Issue is not the plugin's to take",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -264,9 +270,7 @@ func TestOneBadWatcherCostsItself(t *testing.T) {
 			return nil, errors.New("no luck")
 		},
 		"panic: assignment": func(context.Context, *thread.Snapshot, time.Time) ([]thread.Action, error) {
-			var m map[string]int
-			m["x"] = 1
-			return nil, nil
+			panic("assignment to entry in nil map")
 		},
 		"not the plugin's to take": func(context.Context, *thread.Snapshot, time.Time) ([]thread.Action, error) {
 			return []thread.Action{thread.Status{Context: "steward/toy", State: thread.Success}}, nil

@@ -118,9 +118,11 @@ const descriptionLimit = 140
 
 // Diff returns what is missing for the actions to hold on s: records first, then
 // statuses, then comments, because an answer is the record that the rest is done.
-// Several actions on the same context, topic or record: the last one counts.
+// Of several actions on the same context or standing part the last one counts, of
+// those on the same record the one with the highest stamp.
 func Diff(s *Snapshot, actions []Action) []Write {
 	var issues, statuses, comments []Write
+	records := newestRecords(actions)
 	topics := map[string]*change{}
 	var order []string
 	topic := func(name string) *change {
@@ -133,7 +135,10 @@ func Diff(s *Snapshot, actions []Action) []Write {
 	for _, a := range actions {
 		switch a := a.(type) {
 		case Issue:
-			issues = append(issues, diffIssue(s, a)...)
+			if records[a.Key] == a.Stamp {
+				delete(records, a.Key) // of two equal ones the first is enough
+				issues = append(issues, diffIssue(s, a)...)
+			}
 		case Status:
 			statuses = appendStatus(statuses, s, a)
 		case Sticky:
@@ -142,10 +147,25 @@ func Diff(s *Snapshot, actions []Action) []Write {
 			topic(a.Topic).answers[a.Comment] = a.Body
 		}
 	}
+	for _, name := range s.doubled() {
+		topic(name)
+	}
 	for _, name := range order {
 		comments = append(comments, diffTopic(s, name, topics[name])...)
 	}
 	return slices.Concat(issues, statuses, comments)
+}
+
+func newestRecords(actions []Action) map[string]Stamp {
+	newest := map[string]Stamp{}
+	for _, a := range actions {
+		if i, ok := a.(Issue); ok {
+			if stamp, seen := newest[i.Key]; !seen || i.Stamp.After(stamp) {
+				newest[i.Key] = i.Stamp
+			}
+		}
+	}
+	return newest
 }
 
 func appendStatus(writes []Write, s *Snapshot, want Status) []Write {

@@ -18,7 +18,7 @@ import (
 
 // A sticky is one comment per topic, edited in place:
 //
-//	<!-- steward:owners v1 upto=0 -->
+//	<!-- steward:owners v1 dropped= -->
 //	standing part
 //
 //	<!-- steward:answer 1002 -->
@@ -31,10 +31,10 @@ import (
 //
 // The body is its own record: which comments were answered is read back from
 // it, so that nothing else needs to be kept anywhere. Answers that no longer fit
-// are dropped, oldest first, and upto remembers the highest id among them.
+// are dropped, oldest first, and their ids are kept.
 type sticky struct {
 	topic    string
-	upto     int64
+	dropped  map[int64]bool
 	standing string
 	answers  map[int64]string // by id of the comment that was answered
 }
@@ -53,7 +53,7 @@ const droppedNote = "_Older answers were dropped._"
 
 const clippedNote = "\n\n_Cut: a comment holds 65,536 characters._\n"
 
-var headMarker = regexp.MustCompile(`^<!-- steward:([a-z0-9-]{1,40}) v1 upto=([0-9]{1,18}) -->\n`)
+var headMarker = regexp.MustCompile(`^<!-- steward:([a-z0-9-]{1,40}) v1 dropped=([0-9,]*) -->\n`)
 
 const (
 	answerMarker = "<!-- steward:answer " // followed by the id
@@ -67,8 +67,12 @@ func parseSticky(body string) (st sticky, ok bool) {
 	if head == nil {
 		return sticky{}, false
 	}
-	upto, _ := strconv.ParseInt(head[2], 10, 64) // 18 digits fit
-	st = sticky{topic: head[1], upto: upto, answers: map[int64]string{}}
+	st = sticky{topic: head[1], dropped: map[int64]bool{}, answers: map[int64]string{}}
+	for id := range strings.SplitSeq(head[2], ",") {
+		if n, err := strconv.ParseInt(id, 10, 64); err == nil && len(st.dropped) < droppedKept {
+			st.dropped[n] = true
+		}
+	}
 	rest, _, _ := strings.Cut(body[len(head[0]):], endMarker)
 	rest = strings.TrimSuffix(strings.TrimSpace(rest), droppedNote)
 	if before, folded, ok := strings.Cut(rest, foldStart); ok {
@@ -90,8 +94,11 @@ func parseSticky(body string) (st sticky, ok bool) {
 const (
 	partLimit   = markdown.Limit/2 - 4000
 	markerSpace = 60
-	frameSpace  = 1000
+	frameSpace  = 8000 // ids of dropped answers, most of all
 )
+
+// droppedKept is more than the comments with commands that a thread may have.
+const droppedKept = 300
 
 // render is the inverse of parseSticky. It drops the oldest answers that do not
 // fit and cuts the standing part as a last resort.
@@ -99,7 +106,7 @@ func (st sticky) render() string {
 	standing := markdown.Clip(st.standing, partLimit, clippedNote)
 	kept := st.fit(markdown.Limit - frameSpace - utf8.RuneCountInString(standing))
 	var b strings.Builder
-	fmt.Fprintf(&b, "<!-- steward:%s v1 upto=%d -->\n%s\n\n", st.topic, st.upto, standing)
+	fmt.Fprintf(&b, "<!-- steward:%s v1 dropped=%s -->\n%s\n\n", st.topic, st.droppedIDs(), standing)
 	for i, id := range kept {
 		if i == answersOpen {
 			b.WriteString(foldStart)
@@ -109,15 +116,15 @@ func (st sticky) render() string {
 	if len(kept) > answersOpen {
 		b.WriteString(foldEnd)
 	}
-	if st.upto > 0 {
+	if len(st.dropped) > 0 {
 		b.WriteString("\n" + droppedNote + "\n")
 	}
 	b.WriteString(endMarker + "\n")
 	return b.String()
 }
 
-// fit cuts long answers, returns the ids of the newest ones that fit into room
-// characters, newest first, and moves upto to the newest one that does not.
+// fit cuts long answers and returns the ids of the newest ones that fit into room
+// characters, newest first. The others are dropped.
 func (st *sticky) fit(room int) []int64 {
 	ids := slices.Sorted(maps.Keys(st.answers))
 	slices.Reverse(ids)
@@ -125,11 +132,25 @@ func (st *sticky) fit(room int) []int64 {
 		st.answers[id] = markdown.Clip(st.answers[id], partLimit, clippedNote)
 		room -= utf8.RuneCountInString(st.answers[id]) + markerSpace
 		if i >= answersShown || room < 0 {
-			st.upto = max(st.upto, id)
+			for _, id := range ids[i:] {
+				st.dropped[id] = true
+			}
 			return ids[:i]
 		}
 	}
 	return ids
+}
+
+func (st *sticky) droppedIDs() string {
+	ids := slices.Sorted(maps.Keys(st.dropped))
+	if len(ids) > droppedKept {
+		ids = ids[len(ids)-droppedKept:]
+	}
+	text := make([]string, len(ids))
+	for i, id := range ids {
+		text[i] = strconv.FormatInt(id, 10)
+	}
+	return strings.Join(text, ",")
 }
 
 // ownStickies returns the thread's stickies of a topic, lowest id first: where
@@ -155,13 +176,31 @@ func (s *Snapshot) own(c Comment) bool {
 	return strings.EqualFold(c.Author, name) && c.Bot == app
 }
 
-// Answered tells whether the commands of the comment were carried out under topic.
-func (s *Snapshot) Answered(topic string, comment int64) bool {
+// Answered returns the ids of the comments whose commands were carried out under
+// topic. It reads the stickies anew: ask once for many comments.
+func (s *Snapshot) Answered(topic string) map[int64]bool {
+	ids := map[int64]bool{}
 	_, all, _ := ownStickies(s, topic)
-	return slices.ContainsFunc(all, func(st sticky) bool {
-		_, ok := st.answers[comment]
-		return ok || comment <= st.upto
-	})
+	for _, st := range all {
+		maps.Copy(ids, st.dropped)
+		for id := range st.answers {
+			ids[id] = true
+		}
+	}
+	return ids
+}
+
+// doubled lists the topics with more than one own sticky. Two processes raced; the
+// plugin need not have anything to say any more.
+func (s *Snapshot) doubled() []string {
+	count := map[string]int{}
+	for _, c := range s.Comments {
+		if topic := StickyTopic(c.Body); topic != "" && s.own(c) {
+			count[topic]++
+		}
+	}
+	maps.DeleteFunc(count, func(_ string, n int) bool { return n < 2 })
+	return slices.Sorted(maps.Keys(count))
 }
 
 // change is what the actions of one topic ask for.
@@ -172,18 +211,16 @@ type change struct {
 
 func diffTopic(s *Snapshot, topic string, want *change) []Write {
 	ids, have, bodies := ownStickies(s, topic)
-	next := sticky{topic: topic, answers: map[int64]string{}}
+	next := sticky{topic: topic, dropped: map[int64]bool{}, answers: map[int64]string{}}
 	for i, st := range have {
 		if i == 0 {
 			next.standing = st.standing
 		}
-		next.upto = max(next.upto, st.upto)
-		for id, text := range st.answers {
-			next.answers[id] = text
-		}
+		maps.Copy(next.dropped, st.dropped)
+		maps.Copy(next.answers, st.answers)
 	}
 	for id, text := range want.answers {
-		if _, told := next.answers[id]; !told {
+		if _, told := next.answers[id]; !told && !next.dropped[id] {
 			next.answers[id] = strings.TrimSpace(text)
 		}
 	}
@@ -195,7 +232,7 @@ func diffTopic(s *Snapshot, topic string, want *change) []Write {
 
 func writeTopic(next sticky, ids []int64, bodies []string) []Write {
 	var writes []Write
-	empty := next.standing == "" && len(next.answers) == 0 && next.upto == 0
+	empty := next.standing == "" && len(next.answers) == 0 && len(next.dropped) == 0
 	switch body := next.render(); {
 	case len(ids) == 0 && empty:
 		return nil

@@ -135,6 +135,7 @@ type Snapshot struct {
 	Comments []Comment // by creation time, then id
 	Bot      string    // the login this process writes as
 
+	Default    string // branch
 	Base       string // branch: the pull request's base, or the default branch
 	BaseCommit string // what Base points to now: OWNERS are read here
 	Owners     *acl.Tree

@@ -94,7 +94,7 @@ func TestDiffOfWhatHoldsIsEmpty(t *testing.T) {
 	if n := utf8.RuneCountInString(g.Statuses["steward/owners"].Description); n != descriptionLimit {
 		t.Errorf("description has %d characters", n)
 	}
-	if !g.Answered("owners", 7) || g.Answered("owners", 8) || g.Answered("drift", 7) {
+	if !g.Answered("owners")[7] || g.Answered("owners")[8] || g.Answered("drift")[7] {
 		t.Error("Answered")
 	}
 }
@@ -110,7 +110,7 @@ func TestAnAnswerIsNeverRewritten(t *testing.T) {
 func TestTwoStickiesMergeIntoTheFirst(t *testing.T) {
 	g := newGitHub()
 	one := sticky{topic: "owners", answers: map[int64]string{1: "one"}}
-	two := sticky{topic: "owners", answers: map[int64]string{2: "two"}}
+	two := sticky{topic: "owners", answers: map[int64]string{2: "two"}, dropped: map[int64]bool{9: true}}
 	g.Comments = []Comment{
 		{ID: 50, Author: "steward", Bot: true, Body: two.render()},
 		{ID: 40, Author: "Steward", Bot: true, Body: strings.ReplaceAll(one.render(), "\n", "\r\n")},
@@ -126,9 +126,34 @@ func TestTwoStickiesMergeIntoTheFirst(t *testing.T) {
 		t.Fatalf("comments left: %v", left)
 	}
 	for id := int64(1); id <= 4; id++ {
-		if g.Answered("owners", id) != (id <= 3) {
-			t.Errorf("answered %d = %v", id, g.Answered("owners", id))
+		if g.Answered("owners")[id] != (id <= 3) {
+			t.Errorf("answered %d = %v", id, g.Answered("owners")[id])
 		}
+	}
+}
+
+// Two stickies become one even where nobody has anything to add.
+func TestTwoStickiesMergeByThemselves(t *testing.T) {
+	g := newGitHub()
+	for id := range int64(2) {
+		st := sticky{topic: "owners", answers: map[int64]string{id + 1: "x"}}
+		g.Comments = append(g.Comments, Comment{ID: 10 + id, Author: "steward", Bot: true, Body: st.render()})
+	}
+	g.apply(Diff(&g.Snapshot, nil))
+	if answered := g.Answered("owners"); len(g.Comments) != 1 || !answered[1] || !answered[2] {
+		t.Errorf("comments %+v", g.Comments)
+	}
+}
+
+// One record is made of several commands about it, and the newest counts.
+func TestNewestIssueActionCounts(t *testing.T) {
+	g := newGitHub()
+	issue := func(unix int64, title string) Issue {
+		return Issue{Key: "freeze/dns", Title: title, Stamp: Stamp{Unix: unix}}
+	}
+	writes := Diff(&g.Snapshot, []Action{issue(2, "new"), issue(3, "newest"), issue(1, "old"), issue(3, "newest")})
+	if len(writes) != 1 || writes[0].(CreateIssue).Title != "newest" {
+		t.Errorf("writes %v", writes)
 	}
 }
 
@@ -141,7 +166,7 @@ func TestEmptyStickyIsRemovedButNeverItsRecord(t *testing.T) {
 	}
 	g.apply(Diff(&g.Snapshot, []Action{Sticky{"owners", "fault"}, Answer{"owners", 5, "x"}}))
 	g.apply(Diff(&g.Snapshot, []Action{Sticky{"owners", ""}}))
-	if !g.Answered("owners", 5) {
+	if !g.Answered("owners")[5] {
 		t.Error("the record of an answer went with the standing part")
 	}
 }
@@ -152,11 +177,12 @@ func TestStickyStaysBelowTheLimit(t *testing.T) {
 	for id := int64(1); id <= 200; id++ {
 		body := strings.Repeat("wörter und mehr\n", 1+int(id*37%600))
 		g.apply(Diff(&g.Snapshot, []Action{Sticky{"owners", strings.Repeat("x\n", int(id)*200)}, Answer{"owners", id, body}}))
+		answered := g.Answered("owners")
 		for _, old := range []int64{1, id / 2, id - 50, id - 49, id} {
 			if old < 1 {
 				continue
 			}
-			if !g.Answered("owners", old) {
+			if !answered[old] {
 				t.Fatalf("after %d, %d counts as unanswered", id, old)
 			}
 		}
@@ -191,7 +217,7 @@ func TestOrderOfActionsDoesNotMatter(t *testing.T) {
 
 func FuzzSticky(f *testing.F) {
 	f.Add(sticky{topic: "owners", standing: "a", answers: map[int64]string{1: "x"}}.render())
-	f.Add("<!-- steward:owners v1 upto=0 -->\n<!-- steward:answer 1 -->\n")
+	f.Add("<!-- steward:owners v1 dropped= -->\n<!-- steward:answer 1 -->\n")
 	f.Fuzz(func(t *testing.T, body string) {
 		st, ok := parseSticky(body)
 		if !ok {
@@ -202,7 +228,7 @@ func FuzzSticky(f *testing.F) {
 			t.Fatalf("render of %q does not parse", body)
 		}
 		for id := range st.answers {
-			if _, kept := again.answers[id]; !kept && id > again.upto {
+			if _, kept := again.answers[id]; !kept && !again.dropped[id] {
 				t.Errorf("answer %d was lost", id)
 			}
 		}
