@@ -34,6 +34,7 @@ func stages() []stage {
 		{"tidy", checkTidy},
 		{"build lint", buildTools("lint")},
 		{"lint", lint},
+		{"demo", playDemo},
 		{"build prow", buildTools("prow")},
 		{"test", testModule},
 	}

@@ -163,6 +163,11 @@ func texts(ctx context.Context, root string) ([]string, error) {
 	return files, nil
 }
 
+// playDemo fails where an answer of the demo is not as its script expects.
+func playDemo(ctx context.Context, root string) (bool, error) {
+	return false, show(ctx, root, "go", "run", "./cmd/steward", "demo", "--once")
+}
+
 // testModule runs the tests of the e2e module. The race detector stays off: it would compile the thousand
 // packages of Prow a second time, about five minutes cold on two cores, to watch code that is not ours; our own
 // has been through "go test -race" in make test. No result is taken from the test cache, which knows nothing of
