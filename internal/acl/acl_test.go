@@ -159,6 +159,7 @@ approvers: [bob]
 			}
 		})
 	}
+	strict.WithMembers(acl.EveryMember())
 	if ok, _ := strict.Allowed("bob", "dns/zone"); !ok {
 		t.Error("F10: WithMembers changed the tree it was called on")
 	}
@@ -298,7 +299,7 @@ func TestQueries(t *testing.T) {
 
 // A broken file must not lower what a change needs, nor switch an option on.
 func TestBrokenFilesAreNotOpen(t *testing.T) {
-	files := tree(rootApprovers + "-- a/OWNERS --\noptions: {auto_approve_unowned_subfolders: true}\nrequired_reviewers: [sec]\nx: [\n")
+	files := tree(rootApprovers + "-- a/OWNERS --\noptions: {auto_approve_unowned_subfolders: true}\nrequired_reviewers: [sec]\nfilters: {x: {}}\n")
 	loaded := load(t, files, acl.Options{})
 	if _, err := loaded.RequiredReviewers("a/b/x"); err == nil || !strings.Contains(err.Error(), "a/OWNERS") {
 		t.Errorf("required reviewers: %v", err)

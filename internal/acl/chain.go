@@ -6,6 +6,7 @@ package acl
 import (
 	"iter"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -147,17 +148,17 @@ func (t *Tree) gather(out *Layers, s step, r role) {
 		}
 		out.reach(s.layer)
 		for _, e := range list {
-			for name := range t.expand(e, r) {
+			for name := range t.expand(list, e, r) {
 				out.insert(s.layer, name)
 			}
 		}
 	}
 }
 
-// expand yields what an entry stands for: itself, or the members of the alias
-// it names (one level, O-9). A required reviewer whom nobody can be is kept:
+// expand yields what an entry of a list stands for: itself, or the members of
+// the alias it names (one level, O-9). A required reviewer whom nobody can be is kept:
 // dropping the demand would open the gate.
-func (t *Tree) expand(e entry, r role) iter.Seq[string] {
+func (t *Tree) expand(list []entry, e entry, r role) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		g := t.aliases.groups[e.name]
 		if r.plain || g == nil {
@@ -167,7 +168,8 @@ func (t *Tree) expand(e entry, r role) iter.Seq[string] {
 			return
 		}
 		for _, m := range g.members {
-			if t.takes(m, r, t.aliases.groups[m.name]) && !yield(m.name) {
+			inner := t.aliases.groups[m.name]
+			if t.takes(m, r, inner) && !(inner != nil && t.replaced(list, e, inner)) && !yield(m.name) {
 				return
 			}
 		}
@@ -184,6 +186,14 @@ func (t *Tree) takes(e entry, r role, g *group) bool {
 		return false
 	}
 	return t.counts(e.name) || r.doubtful && t.standing(e.name) == Unknown
+}
+
+// replaced is an accident of Prow's: it expands the aliases of a list in the
+// order of their names and in place, so an alias that another one contains is
+// expanded as well, if it stands in the list itself and comes later.
+func (t *Tree) replaced(list []entry, outer entry, inner *group) bool {
+	return t.opts.Mode == Compat && inner.name > outer.name &&
+		slices.ContainsFunc(list, func(e entry) bool { return e.name == inner.name })
 }
 
 func (t *Tree) isLogin(name string) bool {

@@ -73,7 +73,7 @@ func (t *Tree) grant(user string, groups []string, s step) (verdict, bool) {
 			continue
 		}
 		for _, e := range sec.approvers {
-			if slices.Contains(groups, e.name) {
+			if inner := t.aliases.groups[user]; slices.Contains(groups, e.name) && !(inner != nil && t.replaced(sec.approvers, e, inner)) {
 				return verdict{section: sec, entry: e, group: t.aliases.groups[e.name]}, true
 			}
 			if e.name == user && t.aliases.groups[e.name] == nil {
@@ -122,7 +122,7 @@ func (t *Tree) hasApprover(s step) bool {
 			continue
 		}
 		for _, e := range sec.approvers {
-			for range t.expand(e, candidateRole()) {
+			for range t.expand(sec.approvers, e, candidateRole()) {
 				return true
 			}
 		}

@@ -284,7 +284,7 @@ func (t *Tree) granting(s step) Grant {
 		}
 		for _, e := range sec.approvers {
 			before := len(people)
-			for login := range t.expand(e, candidateRole()) {
+			for login := range t.expand(sec.approvers, e, candidateRole()) {
 				people[login] = struct{}{}
 			}
 			if len(people) > before {

@@ -190,8 +190,9 @@ func (l *linter) retired(n *node) {
 		}
 	}
 	for i := range n.owners.sections {
-		for _, e := range n.owners.sections[i].approvers {
-			for login := range l.tree.expand(e, approverRole()) {
+		list := n.owners.sections[i].approvers
+		for _, e := range list {
+			for login := range l.tree.expand(list, e, approverRole()) {
 				if by, ok := above[login]; ok {
 					l.addRetired(n, e, login, by)
 				}
@@ -219,8 +220,9 @@ func (l *linter) restriction(n *node) {
 	}
 	file, people := path.Join(n.path, l.tree.opts.Filenames.Owners), Set{}
 	for i := range f.sections {
-		for _, e := range f.sections[i].approvers {
-			for login := range l.tree.expand(e, candidateRole()) {
+		list := f.sections[i].approvers
+		for _, e := range list {
+			for login := range l.tree.expand(list, e, candidateRole()) {
 				people[login] = struct{}{}
 			}
 		}

@@ -40,6 +40,7 @@ func TestLintRules(t *testing.T) {
 		{root + "-- d/OWNERS --\nfilters:\n  '(': {approvers: [x]}\n", []string{"error OWNERS-F6 d/OWNERS:2"}},
 		{root + "-- OWNERS_ALIASES --\naliases:\n  a: b\n", []string{"error OWNERS-F7 OWNERS_ALIASES:2"}},
 		{root + "-- d/OWNERS --\nroot: true\napprovers: [x]\n", []string{"error OWNERS-F11 d/OWNERS:1"}},
+		{root + "-- OWNERS_ALIASES --\n[\n-- d/OWNERS --\napprovers: [ann, sig-x-leads]\n", []string{"error OWNERS-F7 OWNERS_ALIASES:1"}},
 		{root + "-- OWNERS_ALIASES --\nalias: {}\n", []string{"error OWNERS-F11 OWNERS_ALIASES:1"}},
 		{root + "-- d/OWNERS --\napprovers:\n- ann\n- sig-x-leads\n", []string{"error OWNERS-UNDEFINED-ALIAS d/OWNERS:3"}},
 		{root + "-- d/OWNERS --\napprovers:\n- ann\n- not.a.login\n", []string{"error OWNERS-BAD-LOGIN d/OWNERS:3"}},

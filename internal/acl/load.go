@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,7 +36,7 @@ func Load(fsys fs.FS, commit string, opts Options) (*Tree, error) {
 		return nil, fmt.Errorf("load owners: %w", err)
 	}
 	id := objectID(info)
-	l := loader{fsys: fsys, opts: c, identified: id != "", helpers: make(chan struct{}, runtime.GOMAXPROCS(0)-1)}
+	l := loader{fsys: fsys, opts: c, identified: id != "", helpers: make(chan struct{}, maxHelpers)}
 	root, err := l.dir("", id, 0)
 	if err != nil {
 		return nil, fmt.Errorf("load owners: %w", err)
@@ -55,6 +54,10 @@ func objectID(info fs.FileInfo) string {
 	}
 	return ""
 }
+
+// maxHelpers are the directories walked beside the caller's. They wait for
+// listings, so more of them than processors pay.
+const maxHelpers = 7
 
 type loader struct {
 	fsys       fs.FS

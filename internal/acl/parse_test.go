@@ -47,6 +47,7 @@ func TestParseOwners(t *testing.T) {
 		{"not UTF-8", "approvers: [\xff]\n", CodeMalformed, 0},
 		{"two documents", "approvers: [a]\n---\napprovers: [b]\n", CodeMalformed, 0},
 		{"long pattern", "filters:\n  " + strings.Repeat("a", 600) + ": {}\n", CodePattern, 2},
+		{"large pattern", "filters:\n  " + strings.Repeat("x{999}", 20) + ": {}\n", CodePattern, 2},
 		{"many filters", "filters:\n" + strings.Repeat("  a: {}\n", 300), CodeMalformed, 0},
 		{"many entries", "approvers: [" + strings.Repeat("a,", 6000) + "]\n", CodeMalformed, 1},
 	} {

@@ -130,8 +130,9 @@ func (t *Tree) everyone(r role) Set {
 			return
 		}
 		for i := range f.sections {
-			for _, e := range r.list(&f.sections[i]) {
-				for login := range t.expand(e, r) {
+			list := r.list(&f.sections[i])
+			for _, e := range list {
+				for login := range t.expand(list, e, r) {
 					all[login] = struct{}{}
 				}
 			}

@@ -82,7 +82,7 @@ func (c *call) commentsView(r *repo, all []*comment) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all = c.srv.listed(r, all)
+	all = c.srv.lag.listed(r, all)
 	if !since.IsZero() {
 		all = slices.DeleteFunc(slices.Clone(all), func(x *comment) bool { return x.Updated.Before(since) })
 	}

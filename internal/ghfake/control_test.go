@@ -75,3 +75,50 @@ func TestBulk(t *testing.T) {
 	equal(t, "comments", got.at("comments"), "1")
 	git(t, "", "ls-remote", gh.URL+"/acme/infra")
 }
+
+// TestAudit: every write is one entry, writes that change nothing say so, and
+// refused ones leave none (GF-9).
+func TestAudit(t *testing.T) {
+	gh := ghfake.Start(t, acme)
+	c := as(t, gh, "bot-token")
+	c.url += "/repos/acme/infra"
+	sha := c.get("/pulls/2").at("head.sha")
+	id := c.get("/issues/2/comments").at("2.id")
+	for _, test := range []struct{ method, path, body, want string }{
+		{"POST", "/issues/1/labels", `["lgtm","approved"]`, "label.add lgtm, label.add approved"},
+		{"POST", "/issues/1/labels", `["lgtm"]`, "label.add lgtm (noop)"},
+		{"DELETE", "/issues/1/labels/lgtm", "", "label.remove lgtm"},
+		{"DELETE", "/issues/1/labels/lgtm", "", ""},
+		{"PUT", "/issues/1/labels", `{"labels":["kind/bug"]}`, "label.remove approved, label.add kind/bug (noop)"},
+		{"PATCH", "/issues/comments/" + id, `{"body":"new"}`, "comment.edit new"},
+		{"PATCH", "/issues/comments/" + id, `{"body":"new"}`, "comment.edit new (noop)"},
+		{"PATCH", "/issues/comments/1", `{"body":"new"}`, ""},
+		{"PATCH", "/issues/1", `{"title":"The zone is wrong"}`, "issue.edit The zone is wrong\n\nPlease look. (noop)"},
+		{"PATCH", "/issues/1", `{"state":"closed"}`, "issue.close closed"},
+		{"PATCH", "/issues/1", `{"state":"closed"}`, ""},
+		{"POST", "/statuses/" + sha, `{"state":"maybe"}`, ""},
+		{"POST", "/pulls/2/reviews", `{"event":"APPROVE","body":"fine"}`, "review.create APPROVED fine"},
+		{"PUT", "/contents/x", `{"message":"m","content":"eA=="}`, "file.write main:x"},
+		{"PUT", "/pulls/3/merge", `{"sha":"0"}`, ""},
+	} {
+		before := len(gh.Audit(ghfake.Audit{}))
+		c.do(test.method, test.path, test.body)
+		got := ""
+		for n, a := range gh.Audit(ghfake.Audit{Seq: before}) {
+			if n > 0 {
+				got += ", "
+			}
+			got += a.Kind + " " + a.Body
+			if a.Noop {
+				got += " (noop)"
+			}
+		}
+		equal(t, test.method+" "+test.path+" "+test.body, got, test.want)
+	}
+	first := `{"state":"success","context":"steward/owners"}`
+	c.do("POST", "/statuses/"+sha, first).want(201)
+	c.do("POST", "/statuses/"+sha, first).want(201)
+	entries := gh.Audit(ghfake.Audit{Kind: "status.create", Number: 2, Body: `"steward/owners"`})
+	equal(t, "statuses", len(entries), 2)
+	equal(t, "the second is a noop", entries[0].Noop || !entries[1].Noop, false)
+}

@@ -5,6 +5,8 @@ package ghfake
 
 import (
 	"bytes"
+	"cmp"
+	"path"
 	"slices"
 	"strings"
 
@@ -23,8 +25,9 @@ type change struct {
 // addition beside a removal a rename.
 const similar = 0.5
 
-// renameLimit bounds the pairs looked at, as git's diff.renameLimit does.
-const renameLimit = 1000
+// renameLimit bounds the search for similar files: beyond its square of pairs
+// only equal blobs are renames, as with git's diff.renameLimit.
+const renameLimit = 200
 
 // changes compares two trees; the result is sorted by path.
 func (o *objects) changes(from, to string) []change {
@@ -74,8 +77,7 @@ func (o *objects) compareOne(was, is entry, prefix string, out *[]change) {
 	}
 }
 
-// renames pairs every removal with its best addition: the same blob first, then
-// the most similar one.
+// renames joins removals and additions, the best pairs first.
 func (o *objects) renames(in []change) []change {
 	var removed, added, out []change
 	for _, c := range in {
@@ -88,25 +90,55 @@ func (o *objects) renames(in []change) []change {
 			out = append(out, c)
 		}
 	}
-	if len(removed) == 0 || len(added) == 0 || len(removed)*len(added) > renameLimit*renameLimit {
-		return in
-	}
-	removed, added, out = o.pair(removed, added, out, func(a, b string) bool { return a == b })
-	removed, added, out = o.pair(removed, added, out, func(a, b string) bool { return o.similarity(a, b) >= similar })
-	return slices.Concat(out, removed, added)
-}
-
-func (o *objects) pair(removed, added, out []change, same func(a, b string) bool) (r, a, all []change) {
-	for _, was := range removed {
-		n := slices.IndexFunc(added, func(is change) bool { return same(was.ID, is.ID) })
-		if n < 0 {
-			r = append(r, was)
+	from, to := map[int]bool{}, map[int]bool{}
+	for _, p := range o.pairs(removed, added) {
+		if from[p.from] || to[p.to] {
 			continue
 		}
-		out = append(out, change{Path: added[n].Path, Previous: was.Path, Status: "renamed", ID: added[n].ID, old: was.ID})
-		added = slices.Delete(added, n, n+1)
+		from[p.from], to[p.to] = true, true
+		was, is := removed[p.from], added[p.to]
+		out = append(out, change{Path: is.Path, Previous: was.Path, Status: "renamed", ID: is.ID, old: was.ID})
 	}
-	return r, added, out
+	return slices.Concat(out, without(removed, from), without(added, to))
+}
+
+func without(all []change, used map[int]bool) (out []change) {
+	for n, c := range all {
+		if !used[n] {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// pair is a possible rename: indexes of a removal and an addition.
+type pair struct {
+	from, to int
+	score    float64
+}
+
+// pairs lists possible renames by falling score. Equal blobs score above all
+// similar ones, and among them a kept base name wins.
+func (o *objects) pairs(removed, added []change) (out []pair) {
+	few := len(removed)*len(added) <= renameLimit*renameLimit
+	for i, was := range removed {
+		for j, is := range added {
+			score := 0.0
+			switch {
+			case was.ID == is.ID && path.Base(was.Path) == path.Base(is.Path):
+				score = 3
+			case was.ID == is.ID:
+				score = 2
+			case few:
+				score = o.similarity(was.ID, is.ID)
+			}
+			if score >= similar {
+				out = append(out, pair{i, j, score})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b pair) int { return cmp.Compare(b.score, a.score) })
+	return out
 }
 
 // similarity is the share of bytes in lines that both blobs have.

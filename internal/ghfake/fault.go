@@ -92,7 +92,8 @@ func (s *Server) Inject(rules ...Fault) error {
 func (s *Server) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults, s.fresh, s.late = nil, map[string]int{}, false
+	s.faults = nil
+	s.lag.clear()
 }
 
 // fault is the first rule that a request meets, or nil.
@@ -212,57 +213,4 @@ func reset(w http.ResponseWriter) {
 		_ = tcp.SetLinger(0)
 	}
 	_ = conn.Close()
-}
-
-// appear makes a new issue or pull request invisible to its first reads, if an
-// eventual rule is installed.
-func (s *Server) appear(r *repo, i *issue) {
-	for _, kind := range []string{"issues", "pulls"} {
-		s.appearAt("/repos/" + r.full() + "/" + kind + "/" + strconv.Itoa(i.Number))
-	}
-}
-
-func (s *Server) appearAt(path string) {
-	for _, f := range s.faults {
-		if f.Action == "eventual" && f.path.MatchString(path) {
-			s.fresh[fold(path)] = max(f.Reads, 1)
-			s.late = s.late || f.Lists
-		}
-	}
-}
-
-// unseen tells whether a read comes too early for a new object, and counts it.
-// The last read of an object's count makes it visible.
-func (s *Server) unseen(path string) bool {
-	path = fold(path)
-	for object, left := range s.fresh {
-		if path == object || strings.HasPrefix(path, object+"/") {
-			s.seen(object, left)
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Server) seen(object string, left int) {
-	if s.fresh[object] = left - 1; left <= 1 {
-		delete(s.fresh, object)
-	}
-}
-
-// listed is the comments of a list without those that are too new for it.
-func (s *Server) listed(r *repo, all []*comment) []*comment {
-	if !s.late {
-		return all
-	}
-	var out []*comment
-	for _, x := range all {
-		at := fold(x.path(r))
-		if left := s.fresh[at]; left > 0 {
-			s.seen(at, left)
-			continue
-		}
-		out = append(out, x)
-	}
-	return out
 }

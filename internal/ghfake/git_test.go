@@ -6,6 +6,7 @@ package ghfake_test
 import (
 	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +45,8 @@ func TestClone(t *testing.T) {
 	gh := ghfake.Start(t, acme)
 	c := as(t, gh, "bot-token")
 	dir := filepath.Join(t.TempDir(), "clone")
+	// Git sorts the folder dns after the file dns-old.
+	must(gh.Act(ghfake.Act{As: "bob", Do: "push", Repo: "acme/infra", Files: map[string]string{"dns-old": "x\n"}}))(t)
 	git(t, "", "clone", gh.URL+"/acme/infra", dir)
 	git(t, dir, "fsck", "--strict")
 	git(t, dir, "fetch", "origin", "+refs/pull/*/head:refs/remotes/pull/*")
@@ -75,52 +78,109 @@ func TestPush(t *testing.T) {
 	equal(t, "audit", gh.Audit(ghfake.Audit{Kind: "push"})[0].Login, "carol")
 	git(t, dir, "push", "origin", ":patch-2")
 	equal(t, "a deleted branch closes it", c.get("/repos/acme/infra/pulls/2").at("state"), "closed")
-	if out, err := tryGit(dir, "push", withToken(gh.URL, "carol-token")+"/acme/infra", "HEAD:main"); err == nil {
+	equal(t, "and is gone", strings.Contains(git(t, dir, "ls-remote", "origin"), "patch-2"), false)
+	equal(t, "in the list too", strings.Contains(c.get("/repos/carol/infra/branches").text, "patch-2"), false)
+	if out, err := tryGit(dir, "push", withToken(gh.URL, "carol-token")+"/acme/infra", "HEAD:sneaked-in"); err == nil {
 		t.Errorf("a push without the right: %s", out)
 	}
 }
 
-// TestDiffAsGit compares the fake's changes with git diff -M.
+// gitChanges is what git diff -M says of a range, in the words of fakeChanges.
+func gitChanges(t *testing.T, dir, revs string) []string {
+	t.Helper()
+	var out []string
+	for line := range strings.Lines(git(t, dir, "diff", "-M", "--name-status", revs)) {
+		fields := strings.Split(strings.TrimSpace(line), "\t")
+		fields[0] = fields[0][:1]
+		out = append(out, strings.Join(fields, " "))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// fakeChanges is what the fake lists.
+func fakeChanges(c *caller, number int) []string {
+	c.t.Helper()
+	var out []string
+	files := c.get(fmt.Sprintf("/repos/acme/infra/pulls/%d/files?per_page=100", number)).want(200)
+	for n := range files.size() {
+		at := fmt.Sprint(n)
+		line := map[string]string{"added": "A", "removed": "D", "modified": "M", "renamed": "R"}[files.at(at+".status")]
+		if line == "R" {
+			line += " " + files.at(at+".previous_filename")
+		}
+		out = append(out, line+" "+files.at(at+".filename"))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// lines is a file of distinct lines.
+func lines(from, to int) string {
+	var b strings.Builder
+	for n := from; n < to; n++ {
+		fmt.Fprintf(&b, "line %d of some length\n", n)
+	}
+	return b.String()
+}
+
+// TestDiffAsGit compares the fake's changes with git diff -M (GF-6).
 func TestDiffAsGit(t *testing.T) {
 	gh := ghfake.Start(t, acme)
-	lines := func(from, to int) string {
-		var b strings.Builder
-		for n := from; n < to; n++ {
-			fmt.Fprintf(&b, "line %d of some length\n", n)
-		}
-		return b.String()
-	}
 	must(gh.Act(ghfake.Act{As: "bob", Do: "push", Repo: "acme/infra", Files: map[string]string{
 		"a/one": lines(0, 40), "a/two": lines(100, 140), "a/three": lines(200, 240), "b": "file\n", "c/d": "deep\n", "bin": "\x00\x01",
+		"twin/1/x": "same\n", "twin/2/y": "same\n",
 	}}))(t)
 	res := must(gh.Act(ghfake.Act{As: "bob", Do: "open-pull", Repo: "acme/infra", Title: "Much", Head: "much",
-		Renames: map[string]string{"a/one": "moved/one", "a/two": "moved/two", "c/d": "e"},
+		Renames: map[string]string{"a/one": "moved/one", "a/two": "moved/two", "c/d": "e", "twin/1/x": "pair/2/x", "twin/2/y": "pair/1/y"},
 		Deletes: []string{"a/three", "b"},
 		Files:   map[string]string{"moved/two": lines(110, 150), "unlike": lines(300, 310), "b/now/a/folder": "x\n", "bin": "\x00\x02"},
 	}))(t)
 	dir := filepath.Join(t.TempDir(), "clone")
 	git(t, "", "clone", gh.URL+"/acme/infra", dir)
-	want := strings.Split(git(t, dir, "diff", "-M", "--raw", "--no-abbrev", "origin/main...origin/much"), "\n")
-	var got []string
-	files := as(t, gh, "bot-token").get(fmt.Sprintf("/repos/acme/infra/pulls/%d/files", res.Number)).want(200)
-	for n := range files.size() {
-		at := fmt.Sprint(n)
-		line := map[string]string{"added": "A", "removed": "D", "modified": "M", "renamed": "R"}[files.at(at+".status")]
-		if line == "R" {
-			line += "\t" + files.at(at+".previous_filename")
-		}
-		got = append(got, line+"\t"+files.at(at+".filename"))
-	}
-	for n, line := range want {
-		_, line, _ = strings.Cut(line[1:], " ")
-		fields := strings.Fields(line)
-		fields[2] = fields[3][:1]
-		want[n] = strings.Join(append(fields[2:3], fields[4:]...), "\t")
-	}
-	slices.Sort(want)
-	slices.Sort(got)
+	got, want := fakeChanges(as(t, gh, "bot-token"), res.Number), gitChanges(t, dir, "origin/main...origin/much")
 	if !slices.Equal(got, want) {
 		t.Errorf("changes:\ngot  %q\nwant %q", got, want)
+	}
+}
+
+// TestRandomDiffsAsGit does the same for random changes of a random tree.
+func TestRandomDiffsAsGit(t *testing.T) {
+	gh, dice := ghfake.Start(t, acme), rand.New(rand.NewPCG(1, 1))
+	tree := map[string]string{}
+	for n := range 60 {
+		tree[fmt.Sprintf("d%d/e%d/f%d", dice.IntN(4), dice.IntN(3), n)] = lines(1000*n, 1000*n+1+dice.IntN(30))
+	}
+	must(gh.Act(ghfake.Act{As: "bob", Do: "push", Repo: "acme/infra", Files: tree}))(t)
+	var numbers []int
+	for range 40 {
+		a := ghfake.Act{As: "bob", Do: "open-pull", Repo: "acme/infra", Title: "x", Files: map[string]string{}, Renames: map[string]string{}}
+		for path := range tree {
+			switch dice.IntN(10) {
+			case 0:
+				a.Deletes = append(a.Deletes, path)
+			case 1:
+				a.Renames[path] = "new/" + path
+			case 2:
+				a.Files[path] = tree[path] + "one more line\n"
+			case 3:
+				a.Files[path+".d/x"] = fmt.Sprintln(dice.Int64())
+			}
+		}
+		if dice.IntN(2) == 0 {
+			a.Files["very/deep/and/new"] = "x\n"
+		}
+		a.Files["always"] = fmt.Sprintln(dice.Int64())
+		numbers = append(numbers, must(gh.Act(a))(t).Number)
+	}
+	dir := filepath.Join(t.TempDir(), "clone")
+	git(t, "", "clone", "--bare", gh.URL+"/acme/infra", dir)
+	git(t, dir, "fetch", "origin", "+refs/pull/*:refs/pull/*")
+	for _, n := range numbers {
+		got, want := fakeChanges(as(t, gh, "bot-token"), n), gitChanges(t, dir, fmt.Sprintf("main...refs/pull/%d/head", n))
+		if !slices.Equal(got, want) {
+			t.Fatalf("pull %d:\ngot  %q\nwant %q", n, got, want)
+		}
 	}
 }
 
@@ -141,7 +201,8 @@ func TestGitData(t *testing.T) {
 	commit := c.do("POST", "/git/commits", `{"message":"by hand","tree":"`+next.at("sha")+`","parents":["`+main+`"]}`).want(201).at("sha")
 	c.do("PATCH", "/git/refs/heads/main", `{"sha":"`+commit+`"}`).want(200)
 	c.do("PATCH", "/git/refs/heads/main", `{"sha":"`+main+`"}`).want(422)
-	c.do("PATCH", "/git/refs/heads/main", `{"sha":"`+commit+`","force":true}`).want(200)
+	c.do("PATCH", "/git/refs/heads/main", `{"sha":"`+main+`","force":true}`).want(200)
+	c.do("PATCH", "/git/refs/heads/main", `{"sha":"`+commit+`"}`).want(200)
 	c.get("/contents/README.md").want(404)
 	equal(t, "new file", c.get("/contents/a/b").at("sha"), blob)
 	equal(t, "now truncated", c.get("/git/trees/main?recursive=1").at("truncated"), "true")
@@ -173,6 +234,10 @@ func TestContents(t *testing.T) {
 	equal(t, "updated", put(at, had.at("sha"), 200).at("content.size"), "1")
 	put(at, had.at("sha"), 409)
 	put("/repos/acme/infra/contents/new/file", "", 201)
+	c.do("DELETE", "/repos/acme/infra/contents/new/file", `{"message":"m","branch":"release-1.0","sha":"`+had.at("sha")+`"}`).want(409)
+	added := c.get("/repos/acme/infra/contents/new/file?ref=release-1.0").at("sha")
+	c.do("DELETE", "/repos/acme/infra/contents/new/file", `{"message":"m","branch":"release-1.0","sha":"`+added+`"}`).want(200)
+	c.get("/repos/acme/infra/contents/new?ref=release-1.0").want(404) // git has no empty folders
 	equal(t, "main is as before", c.get(at).at("sha"), had.at("sha"))
 	equal(t, "branch", c.get(at+"?ref=release-1.0").at("content"), "eA==\n")
 	sha := c.get(at + "?ref=release-1.0").at("sha")
@@ -196,4 +261,18 @@ func TestMergeConflict(t *testing.T) {
 	equal(t, "main", c.get("/repos/acme/infra/git/ref/heads/main").at("object.sha"), merged)
 	equal(t, "files stay listed", c.get("/repos/acme/infra/pulls/2/files").size(), 1)
 	equal(t, "carol contributed", c.get("/repos/acme/infra/issues/2").at("author_association"), "CONTRIBUTOR")
+}
+
+// TestModeChange: a file that only became executable is modified.
+func TestModeChange(t *testing.T) {
+	gh := ghfake.Start(t, acme)
+	c := as(t, gh, "bot-token")
+	c.url += "/repos/acme/infra"
+	main := c.get("/git/ref/heads/main").at("object.sha")
+	readme := c.get("/contents/README.md").at("sha")
+	tree := c.do("POST", "/git/trees", `{"base_tree":"`+main+`","tree":[{"path":"README.md","mode":"100755","sha":"`+readme+`"}]}`).want(201).at("sha")
+	commit := c.do("POST", "/git/commits", `{"message":"m","tree":"`+tree+`","parents":["`+main+`"]}`).want(201).at("sha")
+	c.do("POST", "/git/refs", `{"ref":"refs/heads/mode","sha":"`+commit+`"}`).want(201)
+	number := c.do("POST", "/pulls", `{"title":"x","head":"mode","base":"main"}`).want(201).at("number")
+	equal(t, "status", c.get("/pulls/"+number+"/files").at("0.status"), "modified")
 }

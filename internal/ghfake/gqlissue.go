@@ -48,7 +48,7 @@ func (n *issueNode) Assignees(in window) (*connection[*account], error) {
 }
 
 func (n *issueNode) Comments(in window) (*connection[*commentNode], error) {
-	return connect(n.s.listed(n.r, n.i.Comments), in, func(x *comment) string { return digits(x.ID) }, func(x *comment) *commentNode {
+	return connect(n.s.lag.listed(n.r, n.i.Comments), in, func(x *comment) string { return digits(x.ID) }, func(x *comment) *commentNode {
 		return &commentNode{n.s, n.r, x}
 	})
 }
@@ -100,7 +100,7 @@ func (n *pullNode) Mergeable() string {
 	if n.i.State != "open" {
 		return "UNKNOWN"
 	}
-	if _, ok := n.s.mergeTrees(n.r, n.i); !ok {
+	if _, ok := n.s.mergeEdits(n.r, n.i); !ok {
 		return "CONFLICTING"
 	}
 	return "MERGEABLE"

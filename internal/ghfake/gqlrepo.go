@@ -85,7 +85,7 @@ func (q *repository) find(kind string, number int32) (*issue, error) {
 	i := q.r.Issues[int(number)]
 	path := "/repos/" + q.r.full() + "/issues/" + strconv.Itoa(int(number))
 	wrong := i != nil && (kind == "PullRequest" && i.Pull == nil || kind == "Issue" && i.Pull != nil)
-	if i == nil || wrong || q.s.unseen(path) {
+	if i == nil || wrong || q.s.lag.misses(path) {
 		return nil, notFoundError(fmt.Sprintf("Could not resolve to %s with the number of %d.", article(kind), number))
 	}
 	return i, nil

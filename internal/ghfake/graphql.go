@@ -229,7 +229,8 @@ type connection[T any] struct {
 // for when the item has gone, its position.
 func connect[I, T any](items []I, w window, identity func(I) string, show func(I) T) (*connection[T], error) {
 	if w.First == nil && w.Last == nil {
-		return nil, errors.New("You must provide a `first` or `last` value to properly paginate") //nolint:staticcheck // GitHub's words
+		//lint:ignore ST1005 GitHub's words
+		return nil, errors.New("You must provide a `first` or `last` value to properly paginate")
 	}
 	from, to := 0, len(items)
 	if w.After != nil {

@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// mergeTrees merges a pull request's head into its base file by file: a path
-// that both sides changed differently is a conflict, even if the lines are apart.
-// That is stricter than git, which a fake may be.
-func (s *Server) mergeTrees(r *repo, i *issue) (tree string, ok bool) {
+// mergeEdits is what merging a pull request changes in its base, file by file: a
+// path that both sides changed differently is a conflict, even if the lines are
+// apart. That is stricter than git, which a fake may be.
+func (s *Server) mergeEdits(r *repo, i *issue) (edits map[string]entry, ok bool) {
 	base := r.branch(i.Pull.BaseRef)
+	if base == "" {
+		return nil, false
+	}
 	fork := s.odb.treeOf(s.odb.mergeBase(base, i.Pull.HeadSHA))
 	ours, theirs := s.odb.treeOf(base), s.odb.treeOf(i.Pull.HeadSHA)
-	if ours == fork {
-		return theirs, base != ""
-	}
 	var mine, other []change
 	s.odb.compare(fork, ours, "", &mine)
 	s.odb.compare(fork, theirs, "", &other)
@@ -27,14 +27,14 @@ func (s *Server) mergeTrees(r *repo, i *issue) (tree string, ok bool) {
 	for _, x := range mine {
 		touched[x.Path] = x
 	}
-	edits := map[string]entry{}
+	edits = map[string]entry{}
 	for _, x := range other {
 		if m, both := touched[x.Path]; both && m != x {
-			return "", false
+			return nil, false
 		}
 		edits[x.Path] = s.odb.entryAt(theirs, x.Path)
 	}
-	return s.odb.edit(ours, edits), true
+	return edits, true
 }
 
 // entryAt is the entry of a path, or one without id if there is none.
@@ -83,12 +83,12 @@ func (s *Server) merge(by actor, r *repo, i *issue, in mergeInput) error {
 	if in.SHA != "" && in.SHA != p.HeadSHA {
 		return fail(http.StatusConflict, "Head branch was modified. Review and try the merge again.")
 	}
-	tree, ok := s.mergeTrees(r, i)
+	edits, ok := s.mergeEdits(r, i)
 	if i.State != "open" || p.Draft || !ok {
 		return fail(http.StatusMethodNotAllowed, "Pull Request is not mergeable")
 	}
 	base := r.branch(p.BaseRef)
-	x := commit{Tree: tree, Parents: []string{base}, Author: s.signature(by.login), Committer: s.signature("web-flow")}
+	x := commit{Tree: s.odb.edit(s.odb.treeOf(base), edits), Parents: []string{base}, Author: s.signature(by.login), Committer: s.signature("web-flow")}
 	title := fmt.Sprintf("%s (#%d)", i.Title, i.Number)
 	if cmp.Or(in.Method, "merge") == "merge" {
 		x.Parents = append(x.Parents, p.HeadSHA)

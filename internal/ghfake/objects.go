@@ -199,15 +199,6 @@ func (o *objects) find(tree, path string) (entry, bool) {
 	return at, true
 }
 
-// file is the content of a path at a commit or tree.
-func (o *objects) file(root, path string) ([]byte, bool) {
-	e, ok := o.find(o.treeOf(root), path)
-	if !ok {
-		return nil, false
-	}
-	return o.get("blob", e.ID)
-}
-
 // walk lists everything below a tree, directories before their contents, in
 // git's order, with full paths as names.
 func (o *objects) walk(tree, prefix string, yield func(entry) bool) bool {

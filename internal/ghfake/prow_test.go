@@ -216,7 +216,7 @@ func TestProwWritesIssues(t *testing.T) {
 	ok(t, c.UnassignIssue("acme", "infra", n, []string{"bob"}))
 	must(c.EditIssue("acme", "infra", n, &github.Issue{Title: "Newer"}))(t)
 	equal(t, "issues", len(must(c.ListOpenIssues("acme", "infra"))(t)), 4)
-	equal(t, "by a human", must(c.WasLabelAddedByHuman("acme", "infra", 1, "lgtm"))(t), false)
+	equal(t, "by a human", must(prow(t, gh, "alice-token").WasLabelAddedByHuman("acme", "infra", 1, "lgtm"))(t), true)
 	equal(t, "events", len(must(c.ListIssueEvents("acme", "infra", n))(t)), 2)
 }
 
@@ -235,6 +235,7 @@ func TestProwSearches(t *testing.T) {
 		"repo:acme/infra head:move-zone":                       1,
 		"repo:acme/infra created:<2024-02-01":                  1,
 		"repo:acme/infra repo:acme/secret is:pr state:closed":  1,
+		"is:issue wrong":                                       1,
 		"repo:acme/secret":                                     0,
 		"repo:acme/infra is:pr author:app/steward is:open foo": 0,
 	} {
@@ -274,6 +275,9 @@ func TestProwWritesPulls(t *testing.T) {
 	c := prow(t, gh, "bot-token")
 	main := must(c.GetRef("acme", "infra", "heads/main"))(t)
 	ok(t, c.CreateRef("acme", "infra", "refs/heads/next", main))
+	if _, err := c.CreatePullRequest("acme", "infra", "Nothing", "", "next", "main", true); err == nil {
+		t.Error("a pull request without commits: want an error")
+	}
 	must(gh.Act(ghfake.Act{As: "bob", Do: "push", Repo: "acme/infra", Branch: "next", Files: map[string]string{"x": "y\n"}}))(t)
 	n := must(c.CreatePullRequest("acme", "infra", "Next", "body", "next", "main", true))(t)
 	if _, err := c.CreatePullRequest("acme", "infra", "Next", "body", "next", "main", true); err == nil {

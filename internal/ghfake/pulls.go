@@ -111,7 +111,7 @@ func (s *Server) fullPull(r *repo, i *issue) pullView {
 		Commits: len(s.commitsOf(r, i)), MergeableState: "unknown",
 	}
 	if i.State == "open" {
-		_, ok := s.mergeTrees(r, i)
+		_, ok := s.mergeEdits(r, i)
 		d.Mergeable, d.MergeableState = &ok, map[bool]string{true: "clean", false: "dirty"}[ok]
 	}
 	if p.Merged {

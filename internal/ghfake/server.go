@@ -69,8 +69,7 @@ type Server struct {
 	host     string // as the last request named us, for clone_url
 	log      log
 	faults   []*fault
-	fresh    map[string]int // object path to reads that still answer 404
-	late     bool           // new comments are missing from lists too
+	lag      lag
 	limits   map[string]*limit
 	diffs    memo[[2]string, []change]
 	queues   map[int64]*queue
@@ -86,7 +85,6 @@ func New(opts Options) *Server {
 	s := &Server{opts: opts.withDefaults(), st: newStore(), odb: newObjects(), log: newLog()}
 	s.clock.source = s.opts.Clock
 	s.lastID = s.opts.FirstID - 1
-	s.fresh = map[string]int{}
 	s.limits = map[string]*limit{}
 	s.queues = map[int64]*queue{}
 	s.disk.dir = s.opts.Dir
@@ -228,7 +226,7 @@ func (s *Server) perform(c *call, rt route) (any, error) {
 	if err := s.exhausted(c); err != nil {
 		return nil, err
 	}
-	if c.req.Method == http.MethodGet && s.unseen(c.req.URL.Path) {
+	if c.req.Method == http.MethodGet && s.lag.misses(c.req.URL.Path) {
 		return nil, errNotFound()
 	}
 	if err := c.allow(rt.need); err != nil {

@@ -281,6 +281,31 @@ func TestContext(t *testing.T) {
 	}
 }
 
+// cancelling ends a context instead of passing a request on.
+type cancelling struct{ cancel context.CancelFunc }
+
+func (c cancelling) Write(b []byte) (int, error) { c.cancel(); return len(b), nil }
+func (c cancelling) Close() error                { return nil }
+
+// A request that git does not answer ends with its context, and with its error.
+func TestContextEndsAPendingRequest(t *testing.T) {
+	dir, git := repository(t)
+	id := commit(t, dir, git, map[string]string{"f": "1"})
+	r := open(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	fsys, err := r.FS(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.batch.proc.stdin = cancelling{cancel}
+	if _, err := fs.ReadFile(fsys, "f"); !errors.Is(err, context.Canceled) {
+		t.Errorf("read: %v", err)
+	}
+	if _, err := r.FS(t.Context(), id); err != nil {
+		t.Errorf("the next request: %v", err)
+	}
+}
+
 // A process that dies costs the request that met it, and no other.
 func TestProcessIsReplaced(t *testing.T) {
 	dir, git := repository(t)

@@ -19,8 +19,8 @@ import (
 )
 
 // Source reads objects by id. Objects are immutable, so a source may cache for
-// ever. A missing object is an error, never an empty one. An FS calls it from
-// the goroutine that uses the FS.
+// ever. A missing object is an error, never an empty one. An FS is as safe for
+// concurrent use as its source.
 type Source interface {
 	Tree(id string) ([]Entry, error)
 	Blob(id string) ([]byte, error)

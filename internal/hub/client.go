@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -44,6 +45,7 @@ type Client struct {
 	limit   *rate.Limiter
 	objects *objects
 	members memberCache
+	records sync.Mutex // held by the one writer of records; they are rare
 }
 
 // New returns a client; it makes no request.

@@ -401,6 +401,35 @@ func TestFS(t *testing.T) {
 	}
 }
 
+// Whoever opens a pull request decides how many directories it has, not how many
+// requests it costs.
+func TestManyDirectories(t *testing.T) {
+	fake, c := start(t)
+	files := map[string]string{}
+	for i := range 500 {
+		files[fmt.Sprintf("d%d/e/OWNERS", i)] = fmt.Sprintf("approvers: [u%d]\n", i)
+	}
+	if _, err := c.FS(t.Context(), acme, snapshot(t, c, 2).BaseCommit, isOwners); err != nil {
+		t.Fatal(err)
+	}
+	n := must(t, fake, ghfake.Act{As: "mallory", Do: "open-pull", Repo: "acme/infra", Title: "x", Files: files}).Number
+	s := snapshot(t, c, n)
+	before := len(fake.Requests())
+	fsys, err := c.FS(t.Context(), acme, s.Head, isOwners)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := fs.Glob(fsys, "d*/e/OWNERS")
+	for _, name := range found {
+		if _, err := fs.ReadFile(fsys, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cost := len(fake.Requests()) - before; err != nil || len(found) != 500 || cost > manyTrees+10 {
+		t.Errorf("%d files, %v, for %d requests", len(found), err, cost)
+	}
+}
+
 func TestTruncatedTree(t *testing.T) {
 	fake := ghfake.StartWith(t, ghfake.Options{TreeLimit: 2}, world)
 	c := client(t, fake.URL)

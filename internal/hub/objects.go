@@ -12,6 +12,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"sigs.k8s.io/steward/internal/gitfs"
 	"sigs.k8s.io/steward/internal/thread"
@@ -48,6 +49,7 @@ func store[V any](o *objects, m map[string]V, limit int, id string, v V) {
 	defer o.mu.Unlock()
 	if len(m) >= limit {
 		clear(m)
+		clear(o.warm) // one listing is cheaper than one per directory
 	}
 	m[id] = v
 }
@@ -62,31 +64,27 @@ func load[V any](o *objects, m map[string]V, id string) (V, bool) {
 // FS is the tree of a commit. The first commit of a repository is read in one
 // recursive listing, with the contents of all files whose name prefetch accepts
 // in a few GraphQL queries; of later commits only the directories that changed
-// are listed.
+// are listed, and all at once again where those are many: whoever opens a pull
+// request decides how many it has.
 func (c *Client) FS(ctx context.Context, repo thread.Repo, commit string, prefetch func(name string) bool) (fs.FS, error) {
-	if root, known := load(c.objects, c.objects.roots, commit); known {
-		return gitfs.New(source{ctx, c, repo}, root), nil
-	}
-	c.objects.mu.Lock()
-	recursive := !c.objects.warm[repo]
-	c.objects.mu.Unlock()
-	listing, err := c.listing(ctx, repo, commit, recursive)
-	if err != nil {
-		return nil, fmt.Errorf("read tree of %s at %s: %w", repo, commit, err)
-	}
-	if recursive && !listing.Truncated {
-		c.keepTrees(listing)
-		if err := c.prefetch(ctx, repo, listing, prefetch); err != nil {
-			return nil, fmt.Errorf("read files of %s at %s: %w", repo, commit, err)
-		}
+	src := &source{ctx: ctx, c: c, repo: repo, prefetch: prefetch}
+	root, known := load(c.objects, c.objects.roots, commit)
+	if !known {
 		c.objects.mu.Lock()
-		c.objects.warm[repo] = true
+		warm := c.objects.warm[repo]
 		c.objects.mu.Unlock()
-	} else if !recursive {
-		store(c.objects, c.objects.trees, maxTrees, listing.SHA, listing.entries())
+		listing, err := src.list(commit, !warm)
+		if err != nil {
+			return nil, fmt.Errorf("read tree of %s at %s: %w", repo, commit, err)
+		}
+		root = listing.SHA
+		store(c.objects, c.objects.roots, maxRoots, commit, root)
+		c.objects.mu.Lock()
+		c.objects.warm[repo] = true // a truncated listing will not get shorter
+		c.objects.mu.Unlock()
 	}
-	store(c.objects, c.objects.roots, maxRoots, commit, listing.SHA)
-	return gitfs.New(source{ctx, c, repo}, listing.SHA), nil
+	src.root = root
+	return gitfs.New(src, root), nil
 }
 
 type treeListing struct {
@@ -196,28 +194,61 @@ func (c *Client) readBlobs(ctx context.Context, repo thread.Repo, ids []string) 
 
 // source reads objects of one repository for one FS, within one context.
 type source struct {
-	ctx  context.Context //nolint:containedctx // io/fs has no contexts
-	c    *Client
-	repo thread.Repo
+	ctx      context.Context //nolint:containedctx // io/fs has no contexts
+	c        *Client
+	repo     thread.Repo
+	prefetch func(string) bool
+
+	root  string
+	trees atomic.Int32 // listings that were not in the cache; a walk may be concurrent
 }
 
-func (s source) Tree(id string) ([]gitfs.Entry, error) {
+// A walk that needs more listings than manyTrees reads the whole tree at once,
+// and is given up at mostTrees where GitHub does not list it whole.
+const (
+	manyTrees = 30
+	mostTrees = 2000
+)
+
+// list reads one tree, or with recursive all below it as well, into the cache.
+func (s *source) list(id string, recursive bool) (treeListing, error) {
+	listing, err := s.c.listing(s.ctx, s.repo, id, recursive)
+	switch {
+	case err != nil:
+		return listing, err
+	case recursive && listing.Truncated:
+		return listing, nil // its directories may be incomplete
+	case recursive:
+		s.c.keepTrees(listing)
+		return listing, s.c.prefetch(s.ctx, s.repo, listing, s.prefetch)
+	case listing.Truncated:
+		return listing, fmt.Errorf("tree %s has more entries than GitHub lists", id)
+	}
+	store(s.c.objects, s.c.objects.trees, maxTrees, listing.SHA, listing.entries())
+	return listing, nil
+}
+
+func (s *source) Tree(id string) ([]gitfs.Entry, error) {
 	if entries, known := load(s.c.objects, s.c.objects.trees, id); known {
 		return entries, nil
 	}
-	listing, err := s.c.listing(s.ctx, s.repo, id, false)
+	switch n := s.trees.Add(1); {
+	case n == manyTrees:
+		if _, err := s.list(s.root, true); err != nil {
+			return nil, err
+		}
+		return s.Tree(id)
+	case n > mostTrees:
+		return nil, fmt.Errorf("more than %d directories are not known yet", mostTrees)
+	}
+	listing, err := s.list(id, false)
 	if err != nil {
 		return nil, err
 	}
-	if listing.Truncated {
-		return nil, fmt.Errorf("tree %s has more entries than GitHub lists", id)
-	}
-	entries := listing.entries()
-	store(s.c.objects, s.c.objects.trees, maxTrees, id, entries)
-	return entries, nil
+	return listing.entries(), nil
 }
 
-func (s source) Blob(id string) ([]byte, error) {
+func (s *source) Blob(id string) ([]byte, error) {
 	if content, known := load(s.c.objects, s.c.objects.blobs, id); known {
 		return content, nil
 	}

@@ -356,6 +356,20 @@ func TestReadErrorIsNoTornTail(t *testing.T) { // W-9
 	}
 }
 
+// A file that has become shorter, even by whole frames, does not end well.
+func TestShrunkSegmentIsNoEnd(t *testing.T) { // W-9
+	c := newCrashed(t)
+	for _, n := range c.starts[:len(c.starts)-1] {
+		r, err := newReader(strings.NewReader(string(c.segment[:n])), "name", 1, int64(len(c.segment)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := findTail(r); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Fatalf("shrunk to %d bytes: got %v", n, err)
+		}
+	}
+}
+
 var errBrokenDisk = errors.New("input/output error")
 
 // brokenDisk cannot be read at offset bad.

@@ -94,7 +94,7 @@ func checkRecovery(t *testing.T, data []byte) {
 
 func wantKnown(t *testing.T, err error) {
 	t.Helper()
-	if _, ok := errors.AsType[*CorruptError](err); !ok && err != io.EOF {
+	if _, ok := errors.AsType[*CorruptError](err); !ok && !errors.Is(err, io.EOF) {
 		t.Fatalf("memory cannot fail to be read: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ package wal
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -161,7 +162,11 @@ func (r *reader) torn(format string, args ...any) error {
 }
 
 // failed wraps what the disk could not read; it must never pass for a torn frame,
-// which would be cut.
+// which would be cut, nor for the end of the segment, where a file is shorter than
+// it was.
 func (r *reader) failed(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
 	return fmt.Errorf("read wal segment %s at offset %d: %w", r.name, r.off, err)
 }

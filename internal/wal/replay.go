@@ -91,10 +91,10 @@ func (l *Log) replayPart(p part, from Seq, visit func(Seq, []byte) error) error 
 func (r *reader) visit(from, end Seq, visit func(Seq, []byte) error) error {
 	for {
 		f, err := r.frame()
-		if err == io.EOF && r.next != end {
+		if errors.Is(err, io.EOF) && r.next != end {
 			return r.corrupt("segment ends before sequence %d, want %d", r.next, end)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -148,7 +148,7 @@ func findTail(r *reader) (last int64, err error) {
 			last = at
 			continue
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return last, nil
 		}
 		bad, ok := errors.AsType[*CorruptError](err)

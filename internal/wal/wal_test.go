@@ -143,7 +143,7 @@ func TestAppendLimits(t *testing.T) { // W-4
 			if (err == nil) != (tt.want == nil) {
 				t.Fatalf("got error %v", err)
 			}
-			if err != nil && (!strings.Contains(err.Error(), tt.says) || tt.want == ErrTooLarge && !errors.Is(err, ErrTooLarge)) {
+			if err != nil && (!strings.Contains(err.Error(), tt.says) || errors.Is(tt.want, ErrTooLarge) && !errors.Is(err, ErrTooLarge)) {
 				t.Fatalf("got error %v, want %q and %v", err, tt.says, tt.want)
 			}
 			next := l.Next()
@@ -231,7 +231,7 @@ func TestReplayStopsAtVisitError(t *testing.T) { // W-10
 		}
 		return nil
 	})
-	if err != stop || visits != 2 {
+	if !errors.Is(err, stop) || visits != 2 {
 		t.Fatalf("got %v after %d visits, want the visitor's own error after 2", err, visits)
 	}
 }

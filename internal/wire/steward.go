@@ -18,8 +18,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/steward/internal/git"
+	"sigs.k8s.io/steward/internal/plugin"
 	"sigs.k8s.io/steward/internal/queue"
 	"sigs.k8s.io/steward/jobs"
+	"sigs.k8s.io/steward/plugins"
 )
 
 // StewardCommand is steward: every job, check and client, as NOUN VERB.
@@ -34,9 +36,10 @@ Exit codes: 0 done or clean; 1 error, usage included; 2 a check found something
 (or "why" says no); 3 incomplete.`,
 		Example: `  steward owners lint
   steward owners why alice dns/zone-configs/k8s.io.yaml
+  steward verify --base origin/main
   steward hook replay`,
 	}
-	for _, job := range jobs.All(jobs.Deps{OpenCommit: openCommit}) {
+	for _, job := range jobs.All(jobs.Deps{OpenCommit: openCommit, Plugins: allPlugins}) {
 		cmd.AddCommand(job)
 	}
 	cmd.AddCommand(hookClient())
@@ -57,6 +60,10 @@ func openCommit(ctx context.Context, dir, rev string) (files fs.FS, commit strin
 	}
 	return files, commit, repo.Close, nil
 }
+
+// allPlugins describes what steward-hook runs; nothing is asked of the plugins, so
+// that they need nothing.
+func allPlugins() (*plugin.Set, error) { return plugin.NewSet(plugins.All(plugins.Deps{})) }
 
 func hookClient() *cobra.Command {
 	cmd := &cobra.Command{Use: "hook", Short: "Look after a running steward-hook"}

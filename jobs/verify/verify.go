@@ -1,0 +1,244 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package verify is the job behind `steward verify`, the one presubmit of a community's repository: the offline
+// checks of a tree, and which of their findings a change brings.
+//
+// A part is a function from files to findings. The part "owners" is acl.Lint; the part "policy" asks whether Prow
+// keeps closed what steward.yaml calls a gate. Its rules are those of docs/policy.md, and it reads Prow's two files
+// with a parser of its own, because Prow's would bring half of Kubernetes into this program. e2e/policy holds it
+// against Prow's code.
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"sigs.k8s.io/steward/internal/acl"
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/plugin"
+	"sigs.k8s.io/steward/internal/settings"
+)
+
+// Deps is what verify needs from outside.
+type Deps struct {
+	// OpenCommit returns the files of a revision of the repository whose top directory is dir, and the full id of the
+	// commit. The files are used until done is called.
+	OpenCommit func(ctx context.Context, dir, rev string) (files fs.FS, commit string, done func() error, err error)
+	// Plugins is the set that steward.yaml chooses from.
+	Plugins func() (*plugin.Set, error)
+}
+
+// source says what is verified. Paths that do not leave Dir are read from the tree, so that a base has its own; others
+// are the same before and after a change.
+type source struct {
+	dir      string // a checkout
+	base     string // empty: everything is reported
+	markdown bool
+
+	config, prowConfig, prowPlugins string
+}
+
+// tree is one state of the files: those of the working tree, or of a commit.
+type tree struct {
+	files  fs.FS
+	commit string
+	source
+}
+
+// part is one check. applies tells whether a tree has what it reads; it is asked where no part is named.
+type part struct {
+	name, short, long, example string
+
+	applies func(tree) (bool, error)
+	check   func(tree) ([]finding.Finding, error)
+}
+
+// parts is the visible list.
+func parts(deps Deps) []part {
+	return []part{
+		{
+			name: "owners", short: "Lint OWNERS files, as owners lint does",
+			long:    "List faults of the OWNERS files and OWNERS_ALIASES. The codes are explained in docs/owners.md.",
+			example: "  steward verify owners --base origin/main",
+			applies: func(tree) (bool, error) { return true, nil },
+			check:   lintOwners,
+		},
+		{
+			name: "policy", short: "Find gates that Prow does not keep closed",
+			long: `Find contexts of steward.yaml without which Tide would merge, gates that
+GitHub's merge button goes round, and plugins that Prow forwards no events to.
+The codes are explained in docs/policy.md.
+
+Prow's files are read as they are, its supplemental files and jobs are not.`,
+			example: `  steward verify policy
+  steward verify policy --config steward.yaml --prow-config ~/test-infra/config/prow/config.yaml \
+      --prow-plugins ~/test-infra/config/prow/plugins.yaml -o markdown`,
+			applies: tree.hasPolicy,
+			check:   func(t tree) ([]finding.Finding, error) { return checkPolicy(t, deps.Plugins) },
+		},
+	}
+}
+
+func lintOwners(t tree) ([]finding.Finding, error) {
+	owners, err := acl.Load(t.files, t.commit, acl.Options{MarkdownFrontMatter: t.markdown, ListFiles: true})
+	if err != nil {
+		return nil, err
+	}
+	return acl.Lint(owners), nil
+}
+
+// hasPolicy asks for all files, because Prow's often live in another repository.
+func (t tree) hasPolicy() (bool, error) {
+	for _, name := range []string{t.config, t.prowConfig, t.prowPlugins} {
+		_, err := t.read(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func checkPolicy(t tree, plugins func() (*plugin.Set, error)) ([]finding.Finding, error) {
+	var contents [3][]byte
+	var errs []error
+	for i, name := range []string{t.config, t.prowConfig, t.prowPlugins} {
+		content, err := t.read(name)
+		contents[i], errs = content, append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	set, err := plugins()
+	if err != nil {
+		return nil, err
+	}
+	s, err := settings.Parse(contents[0])
+	if err == nil {
+		err = known(s, set)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", t.config, err)
+	}
+	prow, prowErr := ParseProw(t.prowConfig, contents[1], t.prowPlugins, contents[2])
+	if err := errors.Join(err, prowErr); err != nil {
+		return nil, err
+	}
+	return Check(s, prow, set.Contexts), nil
+}
+
+// known refuses plugins that do not exist: nothing would be asked about them.
+func known(s *settings.Settings, set *plugin.Set) error {
+	var errs []error
+	for _, repo := range s.List() {
+		r := s.For(repo)
+		if err := set.Check(plugin.Options{Enabled: r.Plugins, Aliases: r.Aliases}); err != nil {
+			errs = append(errs, fmt.Errorf("repos: %s: %w", repo, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// read reads a file of the tree, or of the disk where the path leaves the tree.
+func (t tree) read(name string) ([]byte, error) {
+	var content []byte
+	var err error
+	if filepath.IsLocal(name) {
+		content, err = fs.ReadFile(t.files, filepath.ToSlash(filepath.Clean(name)))
+	} else if filepath.IsAbs(name) {
+		content, err = os.ReadFile(name)
+	} else {
+		content, err = os.ReadFile(filepath.Join(t.dir, name))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return content, nil
+}
+
+// result is what a run found; notes say what it left out.
+type result struct {
+	found []finding.Finding
+	notes []string
+}
+
+// verify runs the parts on the working tree. With a base only findings that the base does not have remain. Where no
+// part was named, those run that apply before or after the change: one that takes the files of a part away does not
+// silence it.
+func verify(ctx context.Context, deps Deps, src source, all []part, named bool) (r result, err error) {
+	trees, closeBase, err := src.open(ctx, deps)
+	if err != nil {
+		return result{}, err
+	}
+	defer func() { err = errors.Join(err, closeBase()) }()
+	var errs []error
+	for _, p := range all {
+		applies, err := p.appliesTo(trees, named)
+		if err == nil && !applies {
+			r.notes = append(r.notes, p.name+" was not verified: there are not all of its files (see verify "+p.name+" --help)")
+		}
+		if err == nil && applies {
+			err = r.add(p, trees)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("verify %s: %w", p.name, err))
+		}
+	}
+	return r, errors.Join(errs...)
+}
+
+// open returns the working tree, and behind it the base if there is one.
+func (s source) open(ctx context.Context, deps Deps) (trees []tree, closeBase func() error, err error) {
+	info, err := os.Stat(s.dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read directory: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, nil, fmt.Errorf("read directory %s: it is a file", s.dir)
+	}
+	trees = []tree{{files: os.DirFS(s.dir), source: s}}
+	if s.base == "" {
+		return trees, func() error { return nil }, nil
+	}
+	files, commit, closeBase, err := deps.OpenCommit(ctx, s.dir, s.base)
+	if err != nil {
+		return nil, nil, fmt.Errorf("flag --base: %w", err)
+	}
+	return append(trees, tree{files: files, commit: commit, source: s}), closeBase, nil
+}
+
+func (p part) appliesTo(trees []tree, named bool) (bool, error) {
+	if named {
+		return true, nil
+	}
+	for _, t := range trees {
+		if applies, err := p.applies(t); applies || err != nil {
+			return applies, err
+		}
+	}
+	return false, nil
+}
+
+// add appends what the part finds. A base that cannot be checked excuses nothing.
+func (r *result) add(p part, trees []tree) error {
+	found, err := p.check(trees[0])
+	if err != nil {
+		return err
+	}
+	for _, base := range trees[1:] {
+		before, err := p.check(base)
+		if err != nil {
+			r.notes = append(r.notes, fmt.Sprintf("all findings of %s are shown, because those of %s are not known: %v", p.name, base.base, err))
+		}
+		found = finding.New(before, found)
+	}
+	r.found = append(r.found, found...)
+	return nil
+}
