@@ -5,11 +5,13 @@ package acl
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
 
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/spell"
 )
 
 // Lint returns every fault of the OWNERS files of a Strict tree, sorted, with
@@ -119,10 +121,24 @@ func (l *linter) name(file string, e entry) {
 		l.add(file, fault{code: CodeUndefinedAlias, line: e.line, detail: e.name,
 			msg: fmt.Sprintf("%q looks like an alias and is not defined; whoever registers the name on GitHub would gain the grant in Prow", e.text),
 			fix: l.suggest(e.name)})
+	default:
+		l.nearAlias(file, e)
 	}
 	if strings.HasPrefix(e.text, "@") {
 		l.add(file, fault{code: CodeSpelling, line: e.line, detail: e.name,
 			msg: fmt.Sprintf("%q has a leading @", clip(e.text, 80)), fix: "write it without"})
+	}
+}
+
+// nearAlias finds a misspelt alias that reads like a person.
+func (l *linter) nearAlias(file string, e entry) {
+	for _, name := range slices.Sorted(maps.Keys(l.tree.aliases.groups)) {
+		if g := l.tree.aliases.groups[name]; len(name) > 4 && spell.Distance(e.name, name) == 1 {
+			l.add(file, fault{code: CodeNearAlias, line: e.line, detail: e.name,
+				msg: fmt.Sprintf("%q is read as a login, and an alias is called %s; whoever has the login gains the grant", e.text, g.text),
+				fix: fmt.Sprintf("did you mean %s?", g.text)})
+			return
+		}
 	}
 }
 
@@ -132,7 +148,7 @@ func (l *linter) suggest(name string) string {
 		known = append(known, alias)
 	}
 	slices.Sort(known)
-	if near := nearest(name, known); near != "" {
+	if near := spell.Nearest(name, known); near != "" {
 		return fmt.Sprintf("did you mean %s?", near)
 	}
 	return "define it in " + l.tree.opts.Filenames.Aliases + " or remove it"

@@ -43,6 +43,7 @@ func TestLintRules(t *testing.T) {
 		{root + "-- OWNERS_ALIASES --\n[\n-- d/OWNERS --\napprovers: [ann, sig-x-leads]\n", []string{"error OWNERS-F7 OWNERS_ALIASES:1"}},
 		{root + "-- OWNERS_ALIASES --\nalias: {}\n", []string{"error OWNERS-F11 OWNERS_ALIASES:1"}},
 		{root + "-- d/OWNERS --\napprovers:\n- ann\n- sig-x-leads\n", []string{"error OWNERS-UNDEFINED-ALIAS d/OWNERS:3"}},
+		{root + "-- OWNERS_ALIASES --\naliases: {rangers: [ann, ben]}\n-- d/OWNERS --\nreviewers: [rangers]\napprovers:\n- ranger\n", []string{"warning OWNERS-NEAR-ALIAS d/OWNERS:3"}},
 		{root + "-- d/OWNERS --\napprovers:\n- ann\n- not.a.login\n", []string{"error OWNERS-BAD-LOGIN d/OWNERS:3"}},
 		{root + "-- d/OWNERS --\napprovers:\n- ann\n-\n", []string{"error OWNERS-BAD-LOGIN d/OWNERS:3"}},
 		{root + "-- OWNERS_ALIASES --\naliases:\n  crew: [ann]\n", []string{"info OWNERS-UNUSED-ALIAS OWNERS_ALIASES:2"}},

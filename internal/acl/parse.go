@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"sigs.k8s.io/steward/internal/spell"
 )
 
 // The keys of an OWNERS file. Prow's decoder folds case, so this one does too:
@@ -161,7 +163,7 @@ func unknownKey(n *yaml.Node, known []string) fault {
 	f := fault{code: CodeUnknownKey, line: n.Line, detail: clip(n.Value, 80),
 		msg: fmt.Sprintf("unknown key %q is not read by anyone", clip(n.Value, 80)),
 		fix: "remove it; known here: " + strings.Join(known, ", ")}
-	if near := nearest(strings.ToLower(n.Value), known); near != "" {
+	if near := spell.Nearest(strings.ToLower(n.Value), known); near != "" {
 		f.fix = fmt.Sprintf("did you mean %s?", near)
 	}
 	return f

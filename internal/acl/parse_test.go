@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"sigs.k8s.io/steward/internal/spell"
 )
 
 // O-2: what a strict file may look like, and at which line it fails.
@@ -153,12 +155,12 @@ func TestIsLogin(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
+func TestKeysAreSuggested(t *testing.T) {
 	for word, want := range map[string]string{
 		"no_parent_owner": "no_parent_owners", "aprovers": "approvers", "reviewer": "reviewers", "minimum": "", "": "",
 	} {
-		if got := nearest(word, append(append([]string{}, topKeys...), optionKeys...)); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		if got := spell.Nearest(word, append(append([]string{}, topKeys...), optionKeys...)); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

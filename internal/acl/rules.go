@@ -23,6 +23,7 @@ const (
 	CodeNotLogin    = "OWNERS-NOT-LOGIN"
 
 	CodeUndefinedAlias  = "OWNERS-UNDEFINED-ALIAS"
+	CodeNearAlias       = "OWNERS-NEAR-ALIAS"
 	CodeUnusedAlias     = "OWNERS-UNUSED-ALIAS"
 	CodeNestedAlias     = "OWNERS-NESTED-ALIAS"
 	CodeEmptyAlias      = "OWNERS-EMPTY-ALIAS"
@@ -66,6 +67,7 @@ func Rules() []Rule {
 		{CodeNotMember, finding.Error, finding.Error, "the user is listed, but is no longer a member"},
 		{CodeNotLogin, finding.Error, finding.Error, "the name is an alias or not a legal login"},
 		{CodeUndefinedAlias, finding.Error, finding.Warning, "a name that looks like an alias is not defined"},
+		{CodeNearAlias, finding.Warning, finding.Info, "a login that is one slip of the finger away from an alias"},
 		{CodeUnusedAlias, finding.Info, finding.Info, "an alias that no OWNERS file mentions"},
 		{CodeNestedAlias, finding.Error, finding.Warning, "an alias as member of an alias is not expanded"},
 		{CodeEmptyAlias, finding.Warning, finding.Info, "an alias without members"},

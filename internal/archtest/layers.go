@@ -32,9 +32,15 @@ func layers() []layer {
 		{
 			name: "domain",
 			folders: in("internal", "finding", "plan", "report", "command", "acl", "asset", "manifest", "lease",
-				"zone", "risk", "staffing", "ticket", "rota", "job", "settings", "freeze", "gitfs", "markdown", "plugin",
+				"zone", "risk", "staffing", "ticket", "rota", "settings", "freeze", "gitfs", "markdown", "plugin", "policy", "spell",
 				"thread"),
 			imports: []string{"domain"}, without: effects, outside: parsers,
+		},
+		// The example community is files and nothing else.
+		{name: "files", folders: []string{"config"}},
+		{
+			name: "command line", folders: in("internal", "job"),
+			imports: []string{"domain"}, without: effects, outside: []string{"github.com/spf13/cobra"},
 		},
 		{
 			name: "adapter",
@@ -46,7 +52,7 @@ func layers() []layer {
 		{name: "plugin list", folders: []string{"plugins"}, imports: []string{"domain", "plugin"}, without: effects},
 		{
 			name: "job", folders: in("jobs", "*"),
-			imports: []string{"domain"}, without: effects, outside: []string{"github.com/spf13/cobra"},
+			imports: []string{"domain", "command line"}, without: effects, outside: []string{"github.com/spf13/cobra"},
 		},
 		{
 			name: "job list", folders: []string{"jobs"},
@@ -54,8 +60,8 @@ func layers() []layer {
 		},
 		{
 			name:    "wiring",
-			folders: append(in("internal", "providers", "wire", "web"), "cmd/*"),
-			imports: []string{"domain", "adapter", "plugin list", "job list", "wiring", "fake"}, outside: []string{"*"},
+			folders: append(in("internal", "providers", "wire", "web", "demo"), "cmd/*"),
+			imports: []string{"domain", "adapter", "plugin list", "job list", "command line", "wiring", "fake", "files"}, outside: []string{"*"},
 		},
 		{
 			name:    "fake",

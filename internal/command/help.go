@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/steward/internal/markdown"
+	"sigs.k8s.io/steward/internal/spell"
 	"sigs.k8s.io/steward/internal/thread"
 )
 
@@ -50,7 +51,7 @@ func Unknown(verb string, families []Family) string {
 		verbs = append(verbs, r.Verb)
 	}
 	text := fmt.Sprintf("There is no command %s.", markdown.Code(clip(verb)))
-	if near := Nearest(verb, verbs); near != "" {
+	if near := spell.Nearest(verb, verbs); near != "" {
 		text += fmt.Sprintf(" Did you mean `%s %s`?", Prefix, near)
 	}
 	return text + fmt.Sprintf(" `%s help` lists the commands.", Prefix)

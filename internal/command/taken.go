@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"sigs.k8s.io/steward/internal/spell"
 )
 
 // taken lists the commands of Prow, of its external plugins and of two
@@ -112,7 +114,7 @@ func aliasProblem(alias, verb string, verbs []string) string {
 }
 
 func hint(verb string, verbs []string) string {
-	if near := Nearest(verb, verbs); near != "" {
+	if near := spell.Nearest(verb, verbs); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return ""

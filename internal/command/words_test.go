@@ -5,20 +5,6 @@ package command
 
 import "testing"
 
-func TestNearest(t *testing.T) {
-	verbs := []string{"why", "freeze", "unfreeze", "frozen", "help", "drift"}
-	tests := map[string]string{
-		"wyh": "why", "whi": "why", "wy": "why", "xyz": "", "w": "", "": "", "frezee": "freeze", "freez": "freeze",
-		"unfrezze": "unfreeze", "froezn": "frozen", "hlep": "help", "helpme": "help", "drifting": "", "why": "why",
-		"freezefreezefreezefreezefreezefreezefreeze": "",
-	}
-	for word, want := range tests {
-		if got := Nearest(word, verbs); got != want {
-			t.Errorf("C-12: Nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}
-
 func TestTaken(t *testing.T) {
 	tests := map[string]string{
 		"test": "trigger", "test-all": "trigger", "retest-required": "trigger", "status": "milestonestatus", "payload-job": "openshift",

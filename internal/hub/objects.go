@@ -25,6 +25,7 @@ type objects struct {
 	trees map[string][]gitfs.Entry
 	roots map[string]string // tree id by commit id
 	blobs map[string][]byte
+	large map[string]int       // sizes of blobs that are not read
 	warm  map[thread.Repo]bool // repositories whose tree was read whole once
 }
 
@@ -39,7 +40,7 @@ const (
 func newObjects() *objects {
 	return &objects{
 		trees: map[string][]gitfs.Entry{}, roots: map[string]string{},
-		blobs: map[string][]byte{}, warm: map[thread.Repo]bool{},
+		blobs: map[string][]byte{}, large: map[string]int{}, warm: map[thread.Repo]bool{},
 	}
 }
 
@@ -94,6 +95,7 @@ type treeListing struct {
 		Mode string `json:"mode"`
 		Type string `json:"type"`
 		SHA  string `json:"sha"`
+		Size int    `json:"size"` // of blobs
 	} `json:"tree"`
 	Truncated bool `json:"truncated"`
 }
@@ -113,6 +115,11 @@ func (c *Client) listing(ctx context.Context, repo thread.Repo, id string, recur
 	}
 	var answer treeListing
 	_, err := c.call(ctx, r, &answer)
+	for _, e := range answer.Tree {
+		if e.Size > maxBlobSize {
+			store(c.objects, c.objects.large, maxBlobs, e.SHA, e.Size)
+		}
+	}
 	return answer, err
 }
 
@@ -144,7 +151,7 @@ func (c *Client) prefetch(ctx context.Context, repo thread.Repo, t treeListing, 
 	var missing []string
 	asked := map[string]bool{}
 	for _, e := range t.Tree {
-		if e.Type != "blob" || !want(path.Base(e.Path)) || asked[e.SHA] {
+		if e.Type != "blob" || e.Size > maxBlobSize || !want(path.Base(e.Path)) || asked[e.SHA] {
 			continue
 		}
 		if _, known := load(c.objects, c.objects.blobs, e.SHA); !known {
@@ -248,9 +255,26 @@ func (s *source) Tree(id string) ([]gitfs.Entry, error) {
 	return listing.entries(), nil
 }
 
+// SizeError refuses a blob that is not kept in memory. Nothing is wrong with the
+// repository or the connection: reading it again would not help.
+type SizeError struct {
+	ID   string
+	Size int
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("blob %s has %d bytes, more than %d", e.ID, e.Size, maxBlobSize)
+}
+
+// TooLarge tells readers that know no GitHub that the content is out of bounds.
+func (e *SizeError) TooLarge() bool { return true }
+
 func (s *source) Blob(id string) ([]byte, error) {
 	if content, known := load(s.c.objects, s.c.objects.blobs, id); known {
 		return content, nil
+	}
+	if size, known := load(s.c.objects, s.c.objects.large, id); known {
+		return nil, &SizeError{ID: id, Size: size}
 	}
 	var answer struct {
 		Content  string `json:"content"`
@@ -261,8 +285,12 @@ func (s *source) Blob(id string) ([]byte, error) {
 	if _, err := s.c.call(s.ctx, r, &answer); err != nil {
 		return nil, err
 	}
-	if answer.Encoding != "base64" || answer.Size > maxBlobSize {
-		return nil, fmt.Errorf("blob %s has %d bytes in encoding %q, which is not read", id, answer.Size, answer.Encoding)
+	if answer.Size > maxBlobSize {
+		store(s.c.objects, s.c.objects.large, maxBlobs, id, answer.Size)
+		return nil, &SizeError{ID: id, Size: answer.Size}
+	}
+	if answer.Encoding != "base64" {
+		return nil, fmt.Errorf("blob %s is in encoding %q, which is not read", id, answer.Encoding)
 	}
 	content, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(answer.Content, "\n", ""))
 	if err != nil {

@@ -46,14 +46,21 @@ func Formats() []string {
 	return names
 }
 
+// Known refuses a format that Write refuses.
+func Known(format string) error {
+	if _, ok := formats[format]; !ok {
+		return fmt.Errorf("format %q is not one of %s", format, strings.Join(Formats(), ", "))
+	}
+	return nil
+}
+
 // Write renders all in the named format, sorted, without changing the argument.
 // It fails on an unknown format, before anything is written, and on what w returns.
 func Write(w io.Writer, format string, all []finding.Finding, opts Options) error {
-	write, ok := formats[format]
-	if !ok {
-		return fmt.Errorf("write report: format %q is not one of %s", format, strings.Join(Formats(), ", "))
+	if err := Known(format); err != nil {
+		return err
 	}
-	return write(w, public(all), opts)
+	return formats[format](w, public(all), opts)
 }
 
 // public returns a sorted copy in which private findings keep nothing but id,

@@ -5,7 +5,6 @@ package wire
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -15,28 +14,22 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
+
+	"sigs.k8s.io/steward/internal/job"
 )
 
 // Main runs a command until it ends or the process is told to, and returns its
-// exit code: the one its error carries, else 1.
+// exit code.
 func Main(cmd *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.Version = version()
 	err := cmd.ExecuteContext(ctx)
-	var code interface{ ExitCode() int }
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &code):
-		if err.Error() != "" {
-			fmt.Fprintln(cmd.ErrOrStderr(), cmd.Name()+": "+err.Error())
-		}
-		return code.ExitCode()
+	if err != nil && err.Error() != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), cmd.Name()+": "+err.Error())
 	}
-	fmt.Fprintln(cmd.ErrOrStderr(), cmd.Name()+": "+err.Error())
-	return 1
+	return job.Code(err)
 }
 
 func version() string {

@@ -78,7 +78,7 @@ func (s *hookServer) look(ctx context.Context, job queue.Job) error {
 		failed = s.passes.wakeOpen(ctx, key.Repo)
 	}
 	if failed == nil {
-		s.passes.looked(key, snapshot.Updated)
+		s.passes.looked(key, snapshot.Updated, start)
 		s.metrics.looks.Observe(time.Since(start).Seconds())
 	}
 	return failed

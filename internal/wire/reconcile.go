@@ -156,10 +156,16 @@ func settled(have map[string]thread.State, want []string) bool {
 	return true
 }
 
-// looked remembers the state in which a thread needed nothing more.
-func (r *reconciler) looked(key thread.Key, updated time.Time) {
+// looked remembers the state in which a thread needed nothing more. GitHub's
+// times are whole seconds of another clock: what happens right after a look can
+// carry the same time, so that a fresh state is looked at once more.
+func (r *reconciler) looked(key thread.Key, updated, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if at.Sub(updated) < overlap {
+		delete(r.last, strings.ToLower(key.String()))
+		return
+	}
 	if len(r.last) >= maxLooked {
 		clear(r.last)
 	}

@@ -4,12 +4,10 @@
 package wire
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"text/tabwriter"
@@ -39,26 +37,11 @@ Exit codes: 0 done or clean; 1 error, usage included; 2 a check found something
   steward verify --base origin/main
   steward hook replay`,
 	}
-	for _, job := range jobs.All(jobs.Deps{OpenCommit: openCommit, Plugins: allPlugins}) {
+	for _, job := range jobs.All(jobs.Deps{OpenCommit: git.At, Plugins: allPlugins}) {
 		cmd.AddCommand(job)
 	}
 	cmd.AddCommand(hookClient())
 	return cmd
-}
-
-// openCommit serves --rev from the local repository.
-func openCommit(ctx context.Context, dir, rev string) (files fs.FS, commit string, done func() error, err error) {
-	repo, err := git.Open(ctx, dir)
-	if err != nil {
-		return nil, "", nil, err
-	}
-	if commit, err = repo.Resolve(ctx, rev); err == nil {
-		files, err = repo.FS(ctx, commit)
-	}
-	if err != nil {
-		return nil, "", nil, errors.Join(err, repo.Close())
-	}
-	return files, commit, repo.Close, nil
 }
 
 // allPlugins describes what steward-hook runs; nothing is asked of the plugins, so

@@ -6,28 +6,18 @@ package owners
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/steward/internal/acl"
-	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/report"
 )
 
-// exitError ends the program with a code of its own; the output has told why.
-type exitError struct {
-	code int
-	msg  string
-}
-
-func (e *exitError) Error() string { return e.msg }
-
-// ExitCode is 2: something was found, or somebody may not.
-func (e *exitError) ExitCode() int { return e.code }
-
-// Command returns `steward owners`; open serves --rev. Errors with an
-// ExitCode() int method are results, all others end with 1.
+// Command returns `steward owners`; open serves --rev.
 func Command(open OpenCommit) *cobra.Command {
 	source := Source{Open: open}
 	cmd := &cobra.Command{
@@ -46,7 +36,7 @@ func Command(open OpenCommit) *cobra.Command {
 }
 
 func lintCommand(source *Source) *cobra.Command {
-	var failOn, format string
+	var output job.Output
 	cmd := &cobra.Command{
 		Use:   "lint",
 		Short: "List every fault of the OWNERS files",
@@ -58,31 +48,21 @@ The codes are explained in docs/owners.md. Exit code 0: nothing at or above
   steward owners lint --rev origin/main -o markdown
   steward owners lint --fail-on warning -o json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runLint(cmd, *source, failOn, format) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runLint(cmd, *source, output) },
 	}
-	cmd.Flags().StringVar(&failOn, "fail-on", finding.Error.String(), "least severity that fails: "+strings.Join(finding.SeverityNames(), ", "))
-	cmd.Flags().StringVarP(&format, "output", "o", "text", "format: "+strings.Join(report.Formats(), ", "))
-	complete(cmd, "fail-on", finding.SeverityNames())
-	complete(cmd, "output", report.Formats())
+	output.Register(cmd)
 	return cmd
 }
 
-func runLint(cmd *cobra.Command, source Source, failOn, format string) error {
-	least, err := finding.ParseSeverity(failOn)
-	if err != nil {
-		return fmt.Errorf("flag --fail-on: %w", err)
+func runLint(cmd *cobra.Command, source Source, output job.Output) error {
+	if err := output.Check(); err != nil {
+		return err
 	}
 	commit, all, err := Lint(cmd.Context(), source)
 	if err != nil {
 		return err
 	}
-	if err := report.Write(cmd.OutOrStdout(), format, all, report.Options{Title: "owners lint", Commit: commit}); err != nil {
-		return err
-	}
-	if n := finding.AtLeast(all, least); n > 0 {
-		return &exitError{2, fmt.Sprintf("owners lint: %d findings at or above %s", n, least)}
-	}
-	return nil
+	return output.Write(cmd, all, report.Options{Title: "owners lint", Commit: commit})
 }
 
 // whyFormats are the forms of an explanation, which is no finding.
@@ -114,15 +94,16 @@ could not be read. Membership of the organization is not checked.`,
 			return nil, cobra.ShellCompDirectiveDefault
 		},
 	}
-	cmd.Flags().StringVarP(&format, "output", "o", "text", "format: json, text")
-	complete(cmd, "output", []string{"json", "text"})
+	formats := slices.Sorted(maps.Keys(whyFormats()))
+	cmd.Flags().StringVarP(&format, "output", "o", "text", "format: "+strings.Join(formats, ", "))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
 	return cmd
 }
 
 func runWhy(cmd *cobra.Command, source Source, format, user string, paths []string) error {
 	write, ok := whyFormats()[format]
 	if !ok {
-		return fmt.Errorf("flag --output: format %q is not one of json, text", format)
+		return fmt.Errorf("flag --output: format %q is not one of %s", format, strings.Join(slices.Sorted(maps.Keys(whyFormats())), ", "))
 	}
 	all, err := Why(cmd.Context(), source, user, paths...)
 	if err != nil {
@@ -138,12 +119,7 @@ func runWhy(cmd *cobra.Command, source Source, format, user string, paths []stri
 		}
 	}
 	if denied > 0 {
-		return &exitError{2, fmt.Sprintf("owners why: %d of %d paths denied", denied, len(all))}
+		return &job.Exit{Code: job.Found, Message: fmt.Sprintf("owners why: %d of %d paths denied", denied, len(all))}
 	}
 	return nil
-}
-
-// complete offers fixed words for a flag of cmd.
-func complete(cmd *cobra.Command, flag string, words []string) {
-	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/steward/internal/git"
+	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/plugin"
 	"sigs.k8s.io/steward/jobs/verify"
 	"sigs.k8s.io/steward/plugins"
@@ -28,14 +29,10 @@ func steward() {
 		Plugins:    func() (*plugin.Set, error) { return plugin.NewSet(plugins.All(plugins.Deps{})) },
 	}))
 	err := root.Execute()
-	if err == nil {
-		return
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
-	fmt.Fprintln(os.Stderr, err)
-	if result := interface{ ExitCode() int }(nil); errors.As(err, &result) {
-		os.Exit(result.ExitCode())
-	}
-	os.Exit(1)
+	os.Exit(job.Code(err))
 }
 
 func TestMain(m *testing.M) {

@@ -4,10 +4,8 @@
 // Package verify is the job behind `steward verify`, the one presubmit of a community's repository: the offline
 // checks of a tree, and which of their findings a change brings.
 //
-// A part is a function from files to findings. The part "owners" is acl.Lint; the part "policy" asks whether Prow
-// keeps closed what steward.yaml calls a gate. Its rules are those of docs/policy.md, and it reads Prow's two files
-// with a parser of its own, because Prow's would bring half of Kubernetes into this program. e2e/policy holds it
-// against Prow's code.
+// A part is a function from files to findings. The rules are those of the packages acl and policy; this one chooses
+// the files, twice where a change is looked at.
 package verify
 
 import (
@@ -21,6 +19,7 @@ import (
 	"sigs.k8s.io/steward/internal/acl"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/plugin"
+	"sigs.k8s.io/steward/internal/policy"
 	"sigs.k8s.io/steward/internal/settings"
 )
 
@@ -127,11 +126,11 @@ func checkPolicy(t tree, plugins func() (*plugin.Set, error)) ([]finding.Finding
 	if err != nil {
 		err = fmt.Errorf("%s: %w", t.config, err)
 	}
-	prow, prowErr := ParseProw(t.prowConfig, contents[1], t.prowPlugins, contents[2])
+	prow, prowErr := policy.ParseProw(t.prowConfig, contents[1], t.prowPlugins, contents[2])
 	if err := errors.Join(err, prowErr); err != nil {
 		return nil, err
 	}
-	return Check(s, prow, set.Contexts), nil
+	return policy.Check(s, prow, set.Contexts), nil
 }
 
 // known refuses plugins that do not exist: nothing would be asked about them.
@@ -148,19 +147,13 @@ func known(s *settings.Settings, set *plugin.Set) error {
 
 // read reads a file of the tree, or of the disk where the path leaves the tree.
 func (t tree) read(name string) ([]byte, error) {
-	var content []byte
-	var err error
-	if filepath.IsLocal(name) {
-		content, err = fs.ReadFile(t.files, filepath.ToSlash(filepath.Clean(name)))
-	} else if filepath.IsAbs(name) {
-		content, err = os.ReadFile(name)
-	} else {
-		content, err = os.ReadFile(filepath.Join(t.dir, name))
+	switch {
+	case filepath.IsLocal(name):
+		return fs.ReadFile(t.files, filepath.ToSlash(filepath.Clean(name)))
+	case filepath.IsAbs(name):
+		return os.ReadFile(name)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	return content, nil
+	return os.ReadFile(filepath.Join(t.dir, name))
 }
 
 // result is what a run found; notes say what it left out.

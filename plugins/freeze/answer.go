@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/steward/internal/command"
 	"sigs.k8s.io/steward/internal/freeze"
 	"sigs.k8s.io/steward/internal/markdown"
+	"sigs.k8s.io/steward/internal/spell"
 	"sigs.k8s.io/steward/internal/thread"
 )
 
@@ -82,7 +83,7 @@ func (f freezer) whichScope(s *thread.Snapshot, c command.Call) command.Reply {
 	text := "Which scope?"
 	if len(c.Args) > 0 {
 		text = fmt.Sprintf("There is no scope %s.", markdown.Code(c.Args[0]))
-		if near := command.Nearest(c.Args[0], names); near != "" {
+		if near := spell.Nearest(c.Args[0], names); near != "" {
 			text += fmt.Sprintf(" Did you mean %s?", markdown.Code(near))
 		}
 	}

@@ -1,26 +1,28 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package command
+// Package spell finds what somebody probably meant.
+package spell
 
-// Nearest returns the candidate at the smallest edit distance from word, the
-// first of equals, or "" when none is close: within 2 edits, and within a third
-// of the word for short ones. A swap of neighbours counts as one edit.
+// Nearest returns the candidate at the smallest distance from word, the first of
+// equals, or "" when none is close: within 2 edits, and within a third of the
+// word for short ones.
 func Nearest(word string, candidates []string) string {
 	if len(word) > 40 {
 		return ""
 	}
 	best, limit := "", min(2, len(word)/3+1)+1
 	for _, c := range candidates {
-		if d := distance(word, c); d < limit {
+		if d := Distance(word, c); d < limit {
 			best, limit = c, d
 		}
 	}
 	return best
 }
 
-// distance is the optimal string alignment distance, in bytes.
-func distance(a, b string) int {
+// Distance is the optimal string alignment distance, in bytes: insertions,
+// deletions, changes, and swaps of neighbours count one each.
+func Distance(a, b string) int {
 	var before, above []int
 	row := make([]int, len(b)+1)
 	for j := range row {

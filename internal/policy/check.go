@@ -1,7 +1,12 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package verify
+// Package policy says whether Prow keeps closed what steward.yaml calls a gate: docs/policy.md numbers the rules.
+//
+// It reads the few stanzas of Prow's two files with a parser of its own, because Prow's would bring half of Kubernetes
+// into our programs. It ignores what it does not know, and where in doubt it says that a gate is open. e2e/policy holds
+// it against Prow's own code.
+package policy
 
 import (
 	"fmt"
@@ -82,7 +87,7 @@ func (p *Prow) gate(at place, context string) []finding.Finding {
 
 // notRequiredBecause is "" for a context that Tide waits for (pkg/config/tide.go, GetTideContextPolicy). Contexts of
 // jobs are left aside: no job sets ours.
-func notRequiredBecause(o options, p policy, context string) string {
+func notRequiredBecause(o options, p branchPolicy, context string) string {
 	switch {
 	case slices.Contains(o.Required, context):
 		return ""

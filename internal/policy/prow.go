@@ -1,7 +1,7 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package verify
+package policy
 
 import (
 	"regexp"
@@ -132,8 +132,8 @@ func (o options) optional(context string, required bool) string {
 	return ""
 }
 
-// policy is one level of branch-protection.
-type policy struct {
+// branchPolicy is one level of branch-protection.
+type branchPolicy struct {
 	Unmanaged *bool `yaml:"unmanaged"`
 	Protect   *bool `yaml:"protect"`
 	Checks    struct {
@@ -143,26 +143,26 @@ type policy struct {
 
 // protection is branch-protection with its four levels.
 type protection struct {
-	policy `yaml:",inline"`
-	Orgs   map[string]struct {
-		policy `yaml:",inline"`
-		Repos  map[string]struct {
-			policy   `yaml:",inline"`
-			Branches map[string]policy `yaml:"branches"`
+	branchPolicy `yaml:",inline"`
+	Orgs         map[string]struct {
+		branchPolicy `yaml:",inline"`
+		Repos        map[string]struct {
+			branchPolicy `yaml:",inline"`
+			Branches     map[string]branchPolicy `yaml:"branches"`
 		} `yaml:"repos"`
 	} `yaml:"orgs"`
 }
 
 // merged is the policy of a branch as Prow merges it; of an organization that is not named, none
 // (pkg/config/branch_protection.go, GetBranchProtection).
-func (p protection) merged(at place) policy {
+func (p protection) merged(at place) branchPolicy {
 	org, named := p.Orgs[at.Org]
 	if !named {
-		return policy{}
+		return branchPolicy{}
 	}
 	repo := org.Repos[at.Name]
-	all := policy{}
-	for _, level := range []policy{p.policy, org.policy, repo.policy, repo.Branches[at.branch]} {
+	all := branchPolicy{}
+	for _, level := range []branchPolicy{p.branchPolicy, org.branchPolicy, repo.branchPolicy, repo.Branches[at.branch]} {
 		all.Unmanaged = inner(all.Unmanaged, level.Unmanaged)
 		all.Protect = inner(all.Protect, level.Protect)
 		all.Checks.Contexts = append(all.Checks.Contexts, level.Checks.Contexts...)
