@@ -198,6 +198,7 @@ func (w *world) perform(number int, write thread.Write) {
 
 func (w *world) write(number int, issue thread.Issue) {
 	r, ok := thread.ParseRecord(number, issue.Title, issue.Render(), issue.Open)
+	r.Labelled = true
 	if !ok {
 		w.t.Fatalf("the record does not parse: %s", issue.Render())
 	}

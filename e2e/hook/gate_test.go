@@ -37,19 +37,20 @@ func TestGate(t *testing.T) {
 		}
 		return slices.Sorted(slices.Values(policy.MissingRequiredContexts(slices.Collect(maps.Keys(g.contexts(repo, number))))))
 	}
-	open := func() int {
-		return g.act(ghfake.Act{As: "alice", Do: "open-pull", Title: "new", Files: map[string]string{"apps/new.yaml": "a: 1\n"}}).Number
+	// Each has content of its own: equal ones would be one commit, and statuses belong to commits.
+	open := func(content string) int {
+		return g.act(ghfake.Act{As: "alice", Do: "open-pull", Title: "new", Files: map[string]string{"apps/new.yaml": content}}).Number
 	}
 	want := []string{"steward/freeze", "steward/owners"}
 
-	before := open()
+	before := open("before")
 	if got := missing(before); !slices.Equal(got, want) {
 		t.Errorf("without steward-hook Tide misses %q, want %q", got, want)
 	}
 	s := startSteward(t, g, settings)
 	g.hook("http://"+s.Webhook+"/", repo)
 	s.reconcile()
-	live := open()
+	live := open("live")
 	settle(g, s)
 	for _, number := range []int{before, live} {
 		if got := missing(number); len(got) > 0 {
@@ -57,13 +58,13 @@ func TestGate(t *testing.T) {
 		}
 	}
 	s.stop()
-	after := open()
+	after := open("after")
 	g.delivered()
 	if got := missing(after); !slices.Equal(got, want) {
 		t.Errorf("after steward-hook was stopped Tide misses %q, want %q", got, want)
 	}
 	// A push is a new head, which has no contexts of its own.
-	g.act(ghfake.Act{As: "alice", Do: "push", Number: live, Files: map[string]string{"apps/new.yaml": "a: 2\n"}})
+	g.act(ghfake.Act{As: "alice", Do: "push", Number: live, Files: map[string]string{"apps/new.yaml": "pushed"}})
 	if got := missing(live); !slices.Equal(got, want) {
 		t.Errorf("after a push nobody saw Tide misses %q, want %q", got, want)
 	}

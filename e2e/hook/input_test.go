@@ -57,7 +57,6 @@ func TestBadWebhooks(t *testing.T) {
 		{"no JSON", signed("issue_comment", "text", []byte("payload=%7B")), nil, 403, "invalid payload"},
 		{"a repository with ..", signed("issue_comment", "dots", []byte(`{"repository":{"full_name":"../.."},"issue":{"number":1}}`)), nil, 400, "400 Bad Request"},
 		{"a negative number", signed("issue_comment", "minus", []byte(`{"repository":{"full_name":"`+repo+`"},"issue":{"number":-1}}`)), nil, 400, "400 Bad Request"},
-		{"a thread that is not there", signed("issue_comment", "gone", []byte(`{"repository":{"full_name":"`+repo+`"},"issue":{"number":12345}}`)), nil, 200, ""},
 		{"another repository", signed("issue_comment", "foreign", []byte(`{"repository":{"full_name":"acme/other"},"issue":{"number":1}}`)), nil, 200, ""},
 		{"25 MiB", signed("issue_comment", "large", padded(25<<20)), nil, 200, ""},
 		{"good", good, nil, 200, "Event received. Have a nice day."},
@@ -70,9 +69,6 @@ func TestBadWebhooks(t *testing.T) {
 			}
 			if c.edit != nil {
 				c.edit(req)
-			}
-			if req.Header.Get("X-Hub-Signature-256") != "" {
-				req.Header.Set("Expect", "100-continue") // a refusal before the end of 30 MiB has to be readable
 			}
 			status, answer, err := do(req)
 			if err != nil || status != c.status || !strings.Contains(answer, c.answer) {

@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds every wait for another process. It is no assertion: what takes longer hangs.
-const patience = 3 * time.Minute
+const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))

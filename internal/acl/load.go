@@ -123,7 +123,15 @@ func (l *loader) children(n *node, names, ids []string, depth int) error {
 	nodes, errs := make([]*node, len(names)), make([]error, len(names))
 	var running sync.WaitGroup
 	for i := range names {
-		child := func() { nodes[i], errs[i] = l.dir(path.Join(n.path, names[i]), ids[i], depth) }
+		child := func() {
+			// A panic on another goroutine would end the whole process.
+			defer func() {
+				if p := recover(); p != nil {
+					errs[i] = fmt.Errorf("read %s: panic: %v", path.Join(n.path, names[i]), p)
+				}
+			}()
+			nodes[i], errs[i] = l.dir(path.Join(n.path, names[i]), ids[i], depth)
+		}
 		select {
 		case l.helpers <- struct{}{}:
 			running.Go(func() {

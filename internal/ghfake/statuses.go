@@ -6,6 +6,7 @@ package ghfake
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -52,6 +53,8 @@ func (in statusInput) check(had []*status) error {
 	switch {
 	case !slices.Contains([]string{"error", "failure", "pending", "success"}, in.State):
 		return invalid("Status", "state", "state is not included in the list")
+	case strings.ContainsFunc(in.Description, func(r rune) bool { return r > 0xFFFF }):
+		return invalid("Status", "description", "description doesn't accept 4-byte Unicode")
 	case utf8.RuneCountInString(in.Description) > 140:
 		return invalid("Status", "description", "description is too long (maximum is 140 characters)")
 	}

@@ -22,8 +22,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // Options connect a Client.
@@ -33,8 +31,6 @@ type Options struct {
 	Token     func(org string) (string, error) // nil or "": requests are anonymous
 	Transport http.RoundTripper                // nil: http.DefaultTransport
 	Timeout   time.Duration                    // of one request; 30 s when zero
-	Hourly    int                              // requests an hour at the most, 0 for as many as GitHub allows
-	Burst     int                              // of them, at once
 	Observe   func(method, route string, status int, d time.Duration)
 }
 
@@ -42,7 +38,6 @@ type Options struct {
 type Client struct {
 	opts    Options
 	http    *http.Client
-	limit   *rate.Limiter
 	objects *objects
 	members memberCache
 	records sync.Mutex // held by the one writer of records; they are rare
@@ -62,12 +57,8 @@ func New(opts Options) (*Client, error) {
 	for i, e := range opts.Endpoints {
 		opts.Endpoints[i] = strings.TrimSuffix(e, "/")
 	}
-	limit := rate.NewLimiter(rate.Inf, 0)
-	if opts.Hourly > 0 {
-		limit = rate.NewLimiter(rate.Limit(float64(opts.Hourly)/3600), max(1, opts.Burst))
-	}
 	return &Client{
-		opts: opts, limit: limit,
+		opts: opts,
 		// A redirect of a write would become a GET (RFC 9110 15.4): repositories
 		// that moved are an error to mend in steward.yaml.
 		http:    &http.Client{Transport: opts.Transport, Timeout: opts.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
@@ -157,9 +148,6 @@ func (c *Client) try(ctx context.Context, r request, url string, body []byte, ou
 	req.Header.Set("User-Agent", "steward")
 	if err := c.authorize(req, r.org); err != nil {
 		return nil, err
-	}
-	if err := c.limit.Wait(ctx); err != nil {
-		return nil, fmt.Errorf("%s %s: wait for our own rate limit: %w", r.method, r.path, err)
 	}
 	start := time.Now()
 	resp, err := c.http.Do(req)
@@ -270,15 +258,25 @@ func (c *Client) query(ctx context.Context, org, name, query string, vars map[st
 	return nil
 }
 
+// graphFailure classifies the first error of an answer with status 200. Only the
+// thread itself can be missing: where the repository is, we lost the right to
+// see it. Rate limits come under two types, or as a text.
 func graphFailure(name string, header http.Header, first graphError) error {
 	err := &StatusError{Method: "graphql", Path: name, Status: http.StatusOK, Message: first.Message}
-	switch first.Type {
-	case "NOT_FOUND":
+	missing := ""
+	if n := len(first.Path); n > 0 {
+		missing, _ = first.Path[n-1].(string)
+	}
+	switch {
+	case first.Type == "NOT_FOUND" && missing == "issueOrPullRequest":
 		err.Status = http.StatusNotFound
-	case "FORBIDDEN":
+	case first.Type == "NOT_FOUND", first.Type == "FORBIDDEN":
 		err.Status = http.StatusForbidden
-	case "RATE_LIMITED":
+	case first.Type == "RATE_LIMITED", first.Type == "RATE_LIMIT", strings.Contains(first.Message, "secondary rate limit"):
 		reset, _ := strconv.ParseInt(header.Get("X-RateLimit-Reset"), 10, 64)
+		if after, _ := strconv.Atoi(header.Get("Retry-After")); after > 0 {
+			reset = time.Now().Unix() + int64(after)
+		}
 		return &RateLimitError{Until: time.Unix(max(reset, time.Now().Unix()+60), 0), Cause: err}
 	}
 	return err

@@ -105,7 +105,7 @@ func bodyOf(i thread.Issue) issueBody {
 	if i.Open {
 		state = "open"
 	}
-	return issueBody{Title: i.Title, Body: i.Render(), State: state}
+	return issueBody{Title: i.Title, Body: i.Render(), Labels: []string{thread.RecordLabel}, State: state}
 }
 
 func (c *Client) editRecord(ctx context.Context, repo thread.Repo, number int, i thread.Issue) error {
@@ -167,7 +167,7 @@ func (c *Client) createRecord(ctx context.Context, s *thread.Snapshot, w thread.
 		return cmp.Or(err, ErrRaced)
 	}
 	body := bodyOf(w.Issue)
-	body.Labels, body.State = []string{thread.RecordLabel}, ""
+	body.State = ""
 	var made struct {
 		Number int `json:"number"`
 	}

@@ -463,21 +463,3 @@ func TestLists(t *testing.T) {
 		t.Errorf("changed since: %v, %v", some, err)
 	}
 }
-
-// The client's own limit holds before GitHub's does.
-func TestOwnLimit(t *testing.T) {
-	fake := ghfake.Start(t, world)
-	c, err := New(Options{
-		Endpoints: []string{fake.URL}, GraphQL: fake.URL + "/graphql", Hourly: 1, Burst: 2,
-		Token: func(string) (string, error) { return "t-bot", nil },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	snapshot(t, c, 2) // two requests
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if _, err := c.Snapshot(ctx, key(2)); err == nil || len(fake.Requests()) != 2 {
-		t.Errorf("err = %v after %d requests", err, len(fake.Requests()))
-	}
-}

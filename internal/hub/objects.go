@@ -5,6 +5,7 @@ package hub
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // git's ids
 	"encoding/base64"
 	"fmt"
 	"io/fs"
@@ -192,11 +193,17 @@ func (c *Client) readBlobs(ctx context.Context, repo thread.Repo, ids []string) 
 	}
 	for i, id := range ids {
 		b := answer.Repository[fmt.Sprintf("b%d", i)]
-		if b != nil && b.Text != nil && !b.IsBinary && !b.Truncated {
+		// The text may have been transcoded: it is the blob only if it has its id.
+		if b != nil && b.Text != nil && !b.IsBinary && !b.Truncated && blobID(*b.Text) == id {
 			store(c.objects, c.objects.blobs, maxBlobs, id, []byte(*b.Text))
 		}
 	}
 	return nil
+}
+
+// blobID is git's name for a content.
+func blobID(content string) string {
+	return fmt.Sprintf("%x", sha1.Sum(fmt.Appendf(nil, "blob %d\x00%s", len(content), content))) //nolint:gosec // git's ids
 }
 
 // source reads objects of one repository for one FS, within one context.

@@ -5,6 +5,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -22,11 +23,11 @@ const threadQuery = `query($org:String!,$repo:String!,$number:Int!,$after:String
   repository(owner:$org,name:$repo){
     defaultBranchRef{name target{oid}}
     records:issues(first:100,labels:["` + thread.RecordLabel + `"],orderBy:{field:CREATED_AT,direction:ASC}){
-      nodes{number title body state author{login __typename}}
+      pageInfo{hasNextPage} nodes{number title body state author{login __typename}}
     }
     issueOrPullRequest(number:$number){
       __typename
-      ...on Issue{title issueState:state updatedAt author{login __typename} labels(first:100){nodes{name}} comments(first:100,after:$after){` + commentFields + `}}
+      ...on Issue{title body issueState:state updatedAt author{login __typename} labels(first:100){nodes{name}} comments(first:100,after:$after){` + commentFields + `}}
       ...on PullRequest{title pullState:state updatedAt author{login __typename} labels(first:100){nodes{name}} comments(first:100,after:$after){` + commentFields + `}
         headRefOid baseRefName baseRef{target{oid}} changedFiles
         latestOpinionatedReviews(first:100){nodes{author{login} state}}
@@ -94,20 +95,26 @@ type threadAnswer struct {
 	Repository struct {
 		DefaultBranch branch `json:"defaultBranchRef"`
 		Records       struct {
-			Nodes []struct {
-				Number int    `json:"number"`
-				Title  string `json:"title"`
-				Body   string `json:"body"`
-				State  string `json:"state"`
-				Author actor  `json:"author"`
-			} `json:"nodes"`
+			PageInfo struct {
+				HasNextPage bool `json:"hasNextPage"`
+			} `json:"pageInfo"`
+			Nodes []recordNode `json:"nodes"`
 		} `json:"records"`
 		Thread *threadNode `json:"issueOrPullRequest"`
 	} `json:"repository"`
 }
 
+type recordNode struct {
+	Number int    `json:"number"`
+	Title  string `json:"title"`
+	Body   string `json:"body"`
+	State  string `json:"state"`
+	Author actor  `json:"author"`
+}
+
 type threadNode struct {
 	Type  string `json:"__typename"`
+	Body  string `json:"body"` // of issues
 	Title string `json:"title"`
 	// Two fields, because the enumerations of a state differ by type.
 	IssueState string    `json:"issueState"`
@@ -161,12 +168,15 @@ func (c *Client) Snapshot(ctx context.Context, key thread.Key) (*thread.Snapshot
 	if node == nil {
 		return nil, fmt.Errorf("read %s: %w", key, &StatusError{Method: "graphql", Path: "thread", Status: http.StatusNotFound, Message: "no such thread"})
 	}
+	if answer.Repository.Records.PageInfo.HasNextPage {
+		return nil, fmt.Errorf("read %s: more than 100 issues carry the label %s", key, thread.RecordLabel)
+	}
 	s := answer.snapshot(key)
 	if err := c.moreComments(ctx, s, vars, node.Comments); err != nil {
 		return nil, fmt.Errorf("read comments of %s: %w", key, err)
 	}
 	thread.SortComments(s.Comments)
-	if s.Where == thread.OpenPull || s.Where == thread.MergedPull {
+	if s.IsPull() {
 		if err := c.files(ctx, s, node.ChangedFiles); err != nil {
 			return nil, fmt.Errorf("read files of %s: %w", key, err)
 		}
@@ -180,7 +190,7 @@ func (a *threadAnswer) snapshot(key thread.Key) *thread.Snapshot {
 		Key: key, Where: node.where(), Title: node.Title, Author: node.Author.Login, Bot: a.Viewer.Login,
 		Updated: node.UpdatedAt, Comments: node.Comments.comments(),
 		Default: a.Repository.DefaultBranch.Name, Base: a.Repository.DefaultBranch.Name, BaseCommit: a.Repository.DefaultBranch.Target.OID,
-		Records: a.records(),
+		Records: a.records(key.Number),
 	}
 	for _, l := range node.Labels.Nodes {
 		s.Labels = append(s.Labels, l.Name)
@@ -231,16 +241,26 @@ func (n *threadNode) where() thread.Where {
 
 // records keeps the issues that our own account wrote: anyone may put a label or
 // a marker on an issue.
-func (a *threadAnswer) records() []thread.Record {
+func (a *threadAnswer) records(number int) []thread.Record {
 	var out []thread.Record
 	name, app := strings.CutSuffix(a.Viewer.Login, "[bot]")
-	for _, n := range a.Repository.Records.Nodes {
+	add := func(n recordNode, labelled bool) {
 		if !strings.EqualFold(n.Author.Login, name) || (n.Author.Type == "Bot") != app {
-			continue
+			return
 		}
 		if r, ok := thread.ParseRecord(n.Number, n.Title, n.Body, n.State == "OPEN"); ok {
+			r.Labelled = labelled
 			out = append(out, r)
 		}
+	}
+	labelled := map[int]bool{}
+	for _, n := range a.Repository.Records.Nodes {
+		labelled[n.Number] = true
+		add(n, true)
+	}
+	// Somebody may have taken the label off the issue that is looked at.
+	if t := a.Repository.Thread; t.Type == "Issue" && !labelled[number] {
+		add(recordNode{Number: number, Title: t.Title, Body: t.Body, State: t.IssueState, Author: t.Author}, false)
 	}
 	return out
 }
@@ -264,6 +284,10 @@ func (c *Client) moreComments(ctx context.Context, s *thread.Snapshot, vars map[
 	return nil
 }
 
+// ErrStale says that two answers show a thread at two moments, for example right
+// after a push: read again.
+var ErrStale = errors.New("the answers do not belong together")
+
 const (
 	filesPerPage = 100
 	maxFiles     = 3000 // GitHub lists no more
@@ -276,6 +300,7 @@ func (c *Client) files(ctx context.Context, s *thread.Snapshot, total int) error
 			PreviousFilename string `json:"previous_filename"`
 			Status           string `json:"status"`
 			SHA              string `json:"sha"`
+			ContentsURL      string `json:"contents_url"` // ends in ?ref=HEAD
 		}
 		r := request{
 			org: s.Org, method: http.MethodGet, route: "/repos/pulls/files",
@@ -288,6 +313,9 @@ func (c *Client) files(ctx context.Context, s *thread.Snapshot, total int) error
 			break
 		}
 		for _, f := range files {
+			if _, ref, _ := strings.Cut(f.ContentsURL, "?ref="); ref != s.Head {
+				return fmt.Errorf("%w: they are those of %q", ErrStale, ref)
+			}
 			s.Files = append(s.Files, thread.File{Path: f.Filename, Previous: f.PreviousFilename, Status: f.Status, Blob: f.SHA})
 		}
 	}

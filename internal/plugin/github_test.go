@@ -40,6 +40,7 @@ func (g *github) apply(writes []thread.Write) {
 
 func (g *github) setRecord(number int, issue thread.Issue) {
 	r, ok := thread.ParseRecord(number, issue.Title, issue.Render(), issue.Open)
+	r.Labelled = true
 	if !ok {
 		return
 	}

@@ -30,7 +30,7 @@ func withRecord(s *thread.Snapshot, want thread.Issue) *thread.Snapshot {
 	}
 	next := thread.Record{
 		Number: uncreated, Key: want.Key, Stamp: want.Stamp, Data: want.Data,
-		Title: want.Title, Body: want.Render(), Open: want.Open,
+		Title: want.Title, Body: want.Render(), Open: want.Open, Labelled: true,
 	}
 	if exists {
 		next.Number = have.Number

@@ -184,7 +184,7 @@ func (q *Queue) carry(part []carried) error {
 		return err
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	var gone []record // letters of keys that succeeded meanwhile
 	for i, c := range part {
 		seq := last - wal.Seq(len(part)-1-i)
 		if c.item != nil {
@@ -195,7 +195,14 @@ func (q *Queue) carry(part []carried) error {
 		} else if l, open := q.letters[c.record.Key]; open {
 			l.seq = seq
 			q.letters[c.record.Key] = l
+		} else {
+			gone = append(gone, record{Op: opDone, Key: c.record.Key})
 		}
 	}
-	return nil
+	q.mu.Unlock()
+	if len(gone) == 0 {
+		return nil
+	}
+	_, err = q.append(gone...)
+	return err
 }

@@ -125,7 +125,7 @@ func (q *Queue) work(ctx context.Context, job Job, items []*pending, handle Hand
 		log.WithError(err).Warning("Paused")
 		q.pause(pause.PauseUntil())
 		q.again(job, 0, false)
-	case errors.As(err, &soon):
+	case errors.As(err, &soon) && job.Attempt < soonAttempts*q.opts.MaxAttempts:
 		log.WithError(err).Info("Trying again")
 		q.again(job, soon.RetryIn(), true)
 	case job.Attempt >= q.opts.MaxAttempts:
@@ -137,6 +137,9 @@ func (q *Queue) work(ctx context.Context, job Job, items []*pending, handle Hand
 	}
 	return journal
 }
+
+// soonAttempts is how much more patience an error with RetryIn gets.
+const soonAttempts = 3
 
 // clip bounds what an error may take in the journal.
 func clip(s string) string {
@@ -230,6 +233,9 @@ func (q *Queue) pause(until time.Time) {
 	time.AfterFunc(until.Sub(now), func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
+		if q.paused.Equal(until) {
+			q.paused = time.Time{} // the timer decides, whatever the wall clock does
+		}
 		if len(q.ready) > 0 {
 			q.signal()
 		}

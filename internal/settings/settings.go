@@ -171,10 +171,17 @@ func (s *Settings) List() []thread.Repo {
 
 // For returns a repository's settings, or nil when steward does nothing for it.
 func (s *Settings) For(repo thread.Repo) *Repo {
-	for name, r := range s.Repos {
-		if strings.EqualFold(name, repo.String()) {
-			return r
+	_, r := s.Find(repo)
+	return r
+}
+
+// Find also returns the repository's name as the settings spell it. Whoever talks
+// to GitHub uses this spelling: a GitHub App's installations are looked up by it.
+func (s *Settings) Find(repo thread.Repo) (thread.Repo, *Repo) {
+	for _, known := range s.List() {
+		if strings.EqualFold(known.String(), repo.String()) {
+			return known, s.Repos[known.String()]
 		}
 	}
-	return nil
+	return repo, nil
 }

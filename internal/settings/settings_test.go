@@ -21,7 +21,10 @@ func TestShippedFileParsesAndNamesEverySetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := s.For(thread.Repo{Org: "Example-Org", Name: "example-INFRA"})
+	name, r := s.Find(thread.Repo{Org: "Example-Org", Name: "example-INFRA"})
+	if name.String() != "example-org/example-infra" {
+		t.Errorf("spelling %s: a GitHub App is looked up by that of the settings", name)
+	}
 	if r == nil || r.Aliases["why"] != "why" || len(r.Plugins) == 0 || len(r.Scopes) == 0 {
 		t.Errorf("repo %+v", r)
 	}

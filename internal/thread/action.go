@@ -5,6 +5,7 @@ package thread
 
 import (
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -172,7 +173,7 @@ func appendStatus(writes []Write, s *Snapshot, want Status) []Write {
 	if s.Head == "" || s.Where != OpenPull {
 		return writes
 	}
-	want.Description = clipRunes(want.Description, descriptionLimit)
+	want.Description = clipRunes(basicPlane(want.Description), descriptionLimit)
 	writes = slices.DeleteFunc(writes, func(w Write) bool {
 		p, ok := w.(PostStatus)
 		return ok && p.Context == want.Context
@@ -181,6 +182,17 @@ func appendStatus(writes []Write, s *Snapshot, want Status) []Write {
 		return writes
 	}
 	return append(writes, PostStatus{Head: s.Head, Status: want})
+}
+
+// basicPlane replaces what GitHub refuses in a description: "doesn't accept 4-byte
+// Unicode". A refused status would leave the former one standing.
+func basicPlane(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r > 0xFFFF {
+			return '\u25a1' // a white square
+		}
+		return r
+	}, s)
 }
 
 func clipRunes(s string, limit int) string {

@@ -4,6 +4,7 @@
 package thread
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"regexp"
@@ -26,6 +27,8 @@ type Record struct {
 	Title  string
 	Body   string // as on GitHub, marker included
 	Open   bool
+
+	Labelled bool // carries RecordLabel
 }
 
 // dataLimit keeps a marker far below GitHub's limit for a body.
@@ -74,17 +77,17 @@ func (s *Snapshot) Record(key string) (Record, bool) {
 	return found, found.Number != 0
 }
 
-// diffIssue creates the record or brings it up to date. A stamp that is not
-// newer than the record's own changes open and closed only: the same command
-// seen again heals what people did to the issue, an older one does nothing.
+// diffIssue creates the record or brings it up to date. A newer stamp replaces it
+// and an older one does nothing. The same command seen again mends what people
+// did to the issue; how the text reads does not count, because two versions of
+// this program must not correct each other for ever.
 func diffIssue(s *Snapshot, want Issue) []Write {
 	have, ok := s.Record(want.Key)
+	same := bytes.Equal(have.Data, want.Data) && have.Open == want.Open && have.Labelled
 	switch {
 	case !ok:
 		return []Write{CreateIssue{want}}
-	case have.Stamp.After(want.Stamp):
-		return nil
-	case have.Body == want.Render() && have.Title == want.Title && have.Open == want.Open:
+	case have.Stamp.After(want.Stamp), have.Stamp == want.Stamp && same:
 		return nil
 	}
 	return []Write{EditIssue{Number: have.Number, Issue: want}}

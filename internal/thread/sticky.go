@@ -239,7 +239,7 @@ func writeTopic(next sticky, ids []int64, bodies []string) []Write {
 	case len(ids) == 0:
 		return []Write{PostComment{Topic: next.topic, Body: body}}
 	case empty:
-		return []Write{DeleteComment{ID: ids[0]}}
+		writes = append(writes, DeleteComment{ID: ids[0]})
 	case body != strings.ReplaceAll(bodies[0], "\r\n", "\n"):
 		writes = append(writes, EditComment{ID: ids[0], Body: body})
 	}

@@ -80,8 +80,6 @@ It starts in dry-run: it reads, and logs what it would write.`,
 	f.StringVar(&opts.TokenPath, "github-token-path", "", "file with a token; read again when it changes")
 	f.StringVar(&opts.AppID, "github-app-id", "", "GitHub App, instead of a token")
 	f.StringVar(&opts.AppKeyPath, "github-app-private-key-path", "", "private key of the App")
-	f.IntVar(&opts.HourlyTokens, "github-hourly-tokens", 0, "requests to GitHub an hour, where the account is shared; 0 for as many as GitHub allows")
-	f.IntVar(&opts.AllowedBurst, "github-allowed-burst", 100, "requests at once, with --github-hourly-tokens")
 	f.StringVar(&opts.BindAddress, "bind-address", "", "address of all ports but the debug port, which is on loopback; empty for all")
 	f.IntVar(&opts.Port, "port", 8888, "webhooks and help")
 	f.IntVar(&opts.HealthPort, "health-port", 8081, "/healthz and /healthz/ready")

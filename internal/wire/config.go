@@ -35,13 +35,14 @@ type hookConfig struct {
 
 // repoConfig is what one repository wants.
 type repoConfig struct {
+	name     thread.Repo // as the settings spell it
 	settings *settings.Repo
 	set      *plugin.Set
 }
 
 func (c *hookConfig) repo(repo thread.Repo) *repoConfig {
-	if r := c.settings.For(repo); r != nil {
-		return &repoConfig{r, c.set}
+	if name, r := c.settings.Find(repo); r != nil {
+		return &repoConfig{name, r, c.set}
 	}
 	return nil
 }
@@ -231,7 +232,8 @@ func (o *ownersLoader) fs(ctx context.Context, repo thread.Repo, commit string) 
 func (o *ownersLoader) isPolicy(repo thread.Repo, name string) bool {
 	conf := o.settings(repo)
 	policy := []string{"OWNERS", "OWNERS_ALIASES", conf.File, conf.AliasesFile}
-	return name == freeze.File || slices.Contains(policy, path.Base(name))
+	return name == freeze.File || slices.Contains(policy, path.Base(name)) ||
+		conf.FrontMatter && path.Ext(name) == ".md"
 }
 
 // policy is a digest of all policy files at a commit.

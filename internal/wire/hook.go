@@ -39,11 +39,9 @@ type HookOptions struct {
 
 	GitHubEndpoints []string
 	GitHubGraphQL   string
-	TokenPath       string // "" and no App: anonymous
+	TokenPath       string // "" and no App: it starts in dry-run, and GitHub answers nothing
 	AppID           string
 	AppKeyPath      string
-	HourlyTokens    int // requests to GitHub; 0: as many as it allows
-	AllowedBurst    int
 
 	BindAddress                              string
 	Port, HealthPort, MetricsPort, PprofPort int
@@ -125,7 +123,7 @@ func newHookServer(opts HookOptions) (*hookServer, error) {
 	}
 	if s.hub, err = hub.New(hub.Options{
 		Endpoints: slices.Clone(opts.GitHubEndpoints), GraphQL: opts.GitHubGraphQL, Token: token,
-		Transport: transport(), Observe: s.metrics.request, Hourly: opts.HourlyTokens, Burst: opts.AllowedBurst,
+		Transport: transport(), Observe: s.metrics.request,
 	}); err != nil {
 		return nil, err
 	}
@@ -139,6 +137,9 @@ func newHookServer(opts HookOptions) (*hookServer, error) {
 		return nil, err
 	}
 	s.passes = newReconciler(s)
+	if _, err := s.secrets()(); err != nil {
+		return nil, err // every webhook would be refused
+	}
 	return s, s.reload()
 }
 

@@ -22,10 +22,16 @@ import (
 	"sigs.k8s.io/steward/internal/webhook"
 )
 
-// itemOf is the journaled form of a delivery: what to look at, and what the
-// sender had already seen. No content is kept.
+// expect is the journaled form of what a sender had already seen, and when we
+// were told. No content is kept.
+type expect struct {
+	webhook.Expect
+	At time.Time `json:"at"`
+}
+
+// itemOf is what the journal keeps of a delivery.
 func itemOf(d webhook.Delivery) (queue.Item, error) {
-	data, err := json.Marshal(d.Expect)
+	data, err := json.Marshal(expect{d.Expect, time.Now()})
 	if err != nil {
 		return queue.Item{}, fmt.Errorf("journal delivery %s: %w", d.GUID, err)
 	}
@@ -33,9 +39,9 @@ func itemOf(d webhook.Delivery) (queue.Item, error) {
 	return queue.Item{ID: d.GUID, Key: strings.ToLower(d.Thread.String()), Data: data}, nil
 }
 
-// staleTries is how often a snapshot that lags behind a webhook is read again
-// before it is believed: the comment may have been deleted meanwhile.
-const staleTries = 5
+// patience is how long a snapshot that lags behind a webhook is read again before
+// it is believed: the comment may have been deleted meanwhile.
+const patience = 20 * time.Second
 
 // behind asks the queue to come back soon: GitHub's API has not caught up with
 // its own webhook (seen in the wild as 404 for a new pull request, and handled
@@ -47,8 +53,8 @@ type behind struct {
 
 func (b behind) Error() string { return "GitHub does not show " + b.what + " yet" }
 
-// RetryIn doubles from a quarter of a second.
-func (b behind) RetryIn() time.Duration { return 250 * time.Millisecond << b.attempt }
+// RetryIn doubles from half a second to eight.
+func (b behind) RetryIn() time.Duration { return 250 * time.Millisecond << min(b.attempt, 5) }
 
 // look reads one thread, decides, and writes what is missing. It is the only
 // thing that ever happens to a thread, whatever the reason.
@@ -62,6 +68,7 @@ func (s *hookServer) look(ctx context.Context, job queue.Job) error {
 	if repo == nil {
 		return nil // taken out of the settings meanwhile
 	}
+	key.Repo = repo.name
 	snapshot, err := s.snapshot(ctx, key, job)
 	if err != nil || snapshot == nil {
 		return err
@@ -69,13 +76,11 @@ func (s *hookServer) look(ctx context.Context, job queue.Job) error {
 	actions, failed := repo.set.Decide(ctx, snapshot, plugin.Options{
 		Enabled: repo.settings.Plugins, Aliases: repo.settings.Aliases, Members: s.hub, Here: s.here,
 	}, time.Now())
-	for _, w := range thread.Diff(snapshot, actions) {
-		if err := s.perform(ctx, snapshot, w); err != nil {
-			return errors.Join(failed, err)
-		}
+	if err := s.write(ctx, snapshot, job, thread.Diff(snapshot, actions)); err != nil {
+		failed = errors.Join(failed, err)
 	}
 	if failed == nil && s.concernsAll(snapshot) {
-		failed = s.passes.wakeOpen(ctx, key.Repo)
+		failed = s.passes.changed(ctx, snapshot)
 	}
 	if failed == nil {
 		s.passes.looked(key, snapshot.Updated, start)
@@ -84,11 +89,35 @@ func (s *hookServer) look(ctx context.Context, job queue.Job) error {
 	return failed
 }
 
-// concernsAll tells whether every open pull request has to be looked at: after a
-// change of a record, or of a policy file by a merge.
+// write performs what it can (L-7). Comments hold the answers, which say that a
+// record is there: where one could not be written, they wait (L-3).
+func (s *hookServer) write(ctx context.Context, snapshot *thread.Snapshot, job queue.Job, writes []thread.Write) error {
+	var failed []error
+	recorded := true
+	for _, w := range writes {
+		var record, comment bool
+		switch w.(type) {
+		case thread.CreateIssue, thread.EditIssue:
+			record = true
+		case thread.PostComment, thread.EditComment:
+			comment = true
+		}
+		if comment && !recorded {
+			continue
+		}
+		if err := s.perform(ctx, snapshot, job, w); err != nil {
+			failed = append(failed, err)
+			recorded = recorded && !record
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// concernsAll tells whether a thread may change what holds for every open pull
+// request: it is a record, or merged a policy file.
 func (s *hookServer) concernsAll(t *thread.Snapshot) bool {
 	if t.Where == thread.MergedPull {
-		return slices.ContainsFunc(t.Files, func(f thread.File) bool {
+		return t.Base == t.Default && slices.ContainsFunc(t.Files, func(f thread.File) bool {
 			return s.owners.isPolicy(t.Repo, f.Path) || f.Previous != "" && s.owners.isPolicy(t.Repo, f.Previous)
 		})
 	}
@@ -98,8 +127,12 @@ func (s *hookServer) concernsAll(t *thread.Snapshot) bool {
 // snapshot returns nil without an error for a thread that is not there (any more).
 func (s *hookServer) snapshot(ctx context.Context, key thread.Key, job queue.Job) (*thread.Snapshot, error) {
 	snapshot, err := s.hub.Snapshot(ctx, key)
+	if errors.Is(err, hub.ErrStale) {
+		return nil, behind{"one moment", job.Attempt}
+	}
+	wants := expected(job.Items)
 	if hub.IsNotFound(err) {
-		if job.Attempt <= staleTries && len(job.Items) > 0 {
+		if len(wants) > 0 {
 			return nil, behind{"the thread", job.Attempt}
 		}
 		s.log.WithField("key", job.Key).WithError(err).Info("Thread is gone")
@@ -109,7 +142,7 @@ func (s *hookServer) snapshot(ctx context.Context, key thread.Key, job queue.Job
 		return nil, err
 	}
 	s.self.Store(&snapshot.Bot)
-	if missing := unseen(snapshot, job.Items); missing != "" && job.Attempt <= staleTries {
+	if missing := unseen(snapshot, wants); missing != "" {
 		return nil, behind{missing, job.Attempt}
 	}
 	if snapshot.BaseCommit == "" {
@@ -120,15 +153,22 @@ func (s *hookServer) snapshot(ctx context.Context, key thread.Key, job queue.Job
 	return snapshot, err
 }
 
-// unseen names what the senders of the items saw and the snapshot does not have.
-func unseen(s *thread.Snapshot, items []queue.Item) string {
+// expected are the expectations of the items that are young enough to be insisted on.
+func expected(items []queue.Item) (all []expect) {
+	for _, item := range items {
+		var e expect
+		if json.Unmarshal(item.Data, &e) == nil && time.Since(e.At) < patience {
+			all = append(all, e) // an item put by hand expects nothing
+		}
+	}
+	return all
+}
+
+// unseen names what the senders saw and the snapshot does not have.
+func unseen(s *thread.Snapshot, wants []expect) string {
 	var newest time.Time
 	missing := map[int64]bool{}
-	for _, item := range items {
-		var e webhook.Expect
-		if json.Unmarshal(item.Data, &e) != nil {
-			continue // put by hand
-		}
+	for _, e := range wants {
 		if e.Updated.After(newest) {
 			newest = e.Updated
 		}
@@ -148,11 +188,11 @@ func unseen(s *thread.Snapshot, items []queue.Item) string {
 	return ""
 }
 
-func (s *hookServer) perform(ctx context.Context, snapshot *thread.Snapshot, w thread.Write) error {
+func (s *hookServer) perform(ctx context.Context, snapshot *thread.Snapshot, job queue.Job, w thread.Write) error {
 	kind := strings.ToLower(reflect.TypeOf(w).Name())
 	err := s.executor.Execute(ctx, snapshot, w)
 	if errors.Is(err, hub.ErrRaced) {
-		return behind{"what another process wrote", 0}
+		return behind{"what another process wrote", job.Attempt}
 	}
 	if err != nil {
 		s.metrics.writes.WithLabelValues(kind, "failed").Inc()

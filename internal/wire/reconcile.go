@@ -6,6 +6,8 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,10 +26,10 @@ type reconciler struct {
 
 	passing sync.Mutex // one pass at a time
 
-	mu     sync.Mutex
-	since  map[thread.Repo]time.Time
-	last   map[string]time.Time   // updated_at of a thread at its last complete look
-	policy map[thread.Repo]string // digest of the policy files at the last pass
+	mu    sync.Mutex
+	since map[thread.Repo]time.Time
+	last  map[string]time.Time // updated_at of a thread at its last complete look
+	rules map[string]string    // digests of what concerns every pull request, by repository and kind
 }
 
 const (
@@ -38,11 +40,10 @@ const (
 )
 
 func newReconciler(s *hookServer) *reconciler {
-	return &reconciler{server: s, since: map[thread.Repo]time.Time{}, last: map[string]time.Time{}, policy: map[thread.Repo]string{}}
+	return &reconciler{server: s, since: map[thread.Repo]time.Time{}, last: map[string]time.Time{}, rules: map[string]string{}}
 }
 
-// run makes passes until ctx ends, the first one at once. Settings are read again
-// before each.
+// run makes passes until ctx ends, the first one at once.
 func (r *reconciler) run(ctx context.Context) {
 	log := r.server.log.WithField("part", "reconcile")
 	for {
@@ -54,20 +55,25 @@ func (r *reconciler) run(ctx context.Context) {
 			return
 		case <-time.After(time.Duration(r.server.config.Load().settings.Reconcile)):
 		}
-		valid := 1.0
-		if err := r.server.reload(); err != nil {
-			valid = 0
-			log.WithError(err).Error("Settings not read; the former ones stay in force")
-		}
-		r.server.metrics.settings.Set(valid)
 	}
 }
 
-// pass looks through every repository. One that fails does not stop the others,
+// reload reads the settings again; where they do not hold, the former ones stay.
+func (r *reconciler) reload() {
+	valid := 1.0
+	if err := r.server.reload(); err != nil {
+		valid = 0
+		r.server.log.WithField("part", "reconcile").WithError(err).Error("Settings not read; the former ones stay in force")
+	}
+	r.server.metrics.settings.Set(valid)
+}
+
+// pass reads the settings again and looks through every repository. One that fails does not stop the others,
 // and is looked through from the same moment next time.
 func (r *reconciler) pass(ctx context.Context) error {
 	r.passing.Lock()
 	defer r.passing.Unlock()
+	r.reload()
 	var failed []error
 	for _, repo := range r.server.config.Load().settings.List() {
 		if err := r.repo(ctx, repo); err != nil {
@@ -96,21 +102,66 @@ func (r *reconciler) repo(ctx context.Context, repo thread.Repo) error {
 	if err != nil {
 		return err
 	}
-	policy, err := r.server.owners.policy(ctx, repo, commit)
+	policy, err := r.policy(ctx, repo, commit)
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	same := r.policy[repo] == policy
-	r.mu.Unlock()
-	woken := r.wake(repo, changed, true) + r.wake(repo, open, same)
+	woken := r.wake(repo, changed, true) + r.wake(repo, open, r.known(repo, "policy", policy))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.since[repo], r.policy[repo] = start.Add(-overlap), policy
+	r.since[repo] = start.Add(-overlap)
+	r.rules[repo.String()+" policy"] = policy
 	r.server.log.WithField("part", "reconcile").WithField("repo", repo.String()).
 		WithField("changed", len(changed)).WithField("open", len(open)).WithField("woken", woken).
 		WithField("duration", time.Since(start).String()).Debug("Pass")
 	return nil
+}
+
+// known tells whether a digest is the one that all open pull requests have seen.
+func (r *reconciler) known(repo thread.Repo, kind, digest string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rules[repo.String()+" "+kind] == digest
+}
+
+// changed schedules every open pull request where the thread has changed what
+// holds for all of them, and not when somebody merely comments there.
+func (r *reconciler) changed(ctx context.Context, t *thread.Snapshot) error {
+	kind, digest := "records", recordsDigest(t.Records)
+	if t.Where == thread.MergedPull {
+		policy, err := r.policy(ctx, t.Repo, t.BaseCommit)
+		if err != nil {
+			return err
+		}
+		kind, digest = "policy", policy
+	}
+	if r.known(t.Repo, kind, digest) {
+		return nil
+	}
+	if err := r.wakeOpen(ctx, t.Repo); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rules[t.Repo.String()+" "+kind] = digest
+	return nil
+}
+
+// policy is a digest of the policy files at a commit and of the settings: both
+// decide about pull requests that get no event when they change.
+func (r *reconciler) policy(ctx context.Context, repo thread.Repo, commit string) (string, error) {
+	files, err := r.server.owners.policy(ctx, repo, commit)
+	conf := r.server.config.Load().settings
+	return fmt.Sprintf("%x %+v %s", files, conf.For(repo), conf.Links), err
+}
+
+func recordsDigest(records []thread.Record) string {
+	lines := make([]string, len(records))
+	for i, rec := range records {
+		lines[i] = fmt.Sprintf("%d %s %v %q", rec.Number, rec.Key, rec.Stamp, rec.Data)
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
 }
 
 // wake schedules the listed threads that need a look, and counts them. With

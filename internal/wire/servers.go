@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"sync"
 	"time"
 
@@ -170,7 +171,7 @@ func (s *hookServer) showQueue(w http.ResponseWriter, r *http.Request) {
 func (s *hookServer) replay(w http.ResponseWriter, r *http.Request) {
 	wanted := map[string]bool{}
 	for _, key := range r.URL.Query()["key"] {
-		wanted[key] = true
+		wanted[strings.ToLower(key)] = true
 	}
 	replayed := []string{}
 	for _, letter := range s.queue.Dead() {

@@ -29,7 +29,12 @@ read or is broken.`,
   steward verify --base "$PULL_BASE_SHA"
   steward verify policy -o json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, deps, src, out, parts(deps), false) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, flag := range []string{"config", "prow-config", "prow-plugins"} {
+				src.pointed = src.pointed || cmd.Flags().Changed(flag)
+			}
+			return run(cmd, deps, src, out, parts(deps), false)
+		},
 	}
 	src.register(cmd)
 	out.Register(cmd)

@@ -40,6 +40,9 @@ type source struct {
 	markdown bool
 
 	config, prowConfig, prowPlugins string
+
+	// pointed says that one of these was given: then a file that is not there is no part that does not apply.
+	pointed bool
 }
 
 // tree is one state of the files: those of the working tree, or of a commit.
@@ -93,6 +96,9 @@ func lintOwners(t tree) ([]finding.Finding, error) {
 
 // hasPolicy asks for all files, because Prow's often live in another repository.
 func (t tree) hasPolicy() (bool, error) {
+	if t.pointed {
+		return true, nil
+	}
 	for _, name := range []string{t.config, t.prowConfig, t.prowPlugins} {
 		_, err := t.read(name)
 		if errors.Is(err, fs.ErrNotExist) {
