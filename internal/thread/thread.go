@@ -152,6 +152,19 @@ type Snapshot struct {
 // IsPull tells pull requests from issues.
 func (s *Snapshot) IsPull() bool { return s.Where&(OpenPull|MergedPull|ClosedPull) != 0 }
 
+// Changed lists the paths that a pull request changes, both ends of a rename:
+// taking a file out of a folder changes the folder.
+func (s *Snapshot) Changed() []string {
+	var paths []string
+	for _, f := range s.Files {
+		paths = append(paths, f.Path)
+		if f.Previous != "" {
+			paths = append(paths, f.Previous)
+		}
+	}
+	return paths
+}
+
 // SortComments orders by creation time, then id: GitHub's order, not arrival's.
 func SortComments(all []Comment) {
 	slices.SortFunc(all, func(a, b Comment) int {

@@ -22,7 +22,7 @@ func (f freezer) status(s *thread.Snapshot, set freeze.Set) thread.Status {
 		return status
 	}
 	status.Description = "Nothing that this changes is frozen."
-	holding := set.Holding(changed(s))
+	holding := set.Holding(s.Changed())
 	if s.FilesLost > 0 {
 		holding = set.All() // which files those are is not known
 	}
@@ -33,19 +33,6 @@ func (f freezer) status(s *thread.Snapshot, set freeze.Set) thread.Status {
 	status.Description = held(holding)
 	status.URL = f.link(s, holding[0])
 	return status
-}
-
-// changed lists both ends of a rename: taking a file out of a frozen folder
-// changes the folder.
-func changed(s *thread.Snapshot) []string {
-	var paths []string
-	for _, file := range s.Files {
-		paths = append(paths, file.Path)
-		if file.Previous != "" {
-			paths = append(paths, file.Previous)
-		}
-	}
-	return paths
 }
 
 // held is plain text, which GitHub does not render.

@@ -44,7 +44,7 @@ func (o owners) load(ctx context.Context, s *thread.Snapshot) (facts, error) {
 // a rename.
 func rules(s *thread.Snapshot) []string {
 	names := s.Owners.Filenames()
-	return slices.DeleteFunc(changed(s), func(p string) bool {
+	return slices.DeleteFunc(s.Changed(), func(p string) bool {
 		return path.Base(p) != names.Owners && path.Base(p) != names.Aliases
 	})
 }

@@ -184,7 +184,7 @@ func (o owners) whyFiles(s *thread.Snapshot, user string) string {
 // their first file, denied ones first.
 func groupFiles(s *thread.Snapshot, user string) (groups []*group, allowed, total int) {
 	byKey := map[string]*group{}
-	for _, p := range changed(s) {
+	for _, p := range s.Changed() {
 		e := s.Owners.Explain(user, p)
 		total++
 		if e.Allowed {
@@ -207,17 +207,6 @@ func groupFiles(s *thread.Snapshot, user string) (groups []*group, allowed, tota
 		return -1
 	})
 	return groups, allowed, total
-}
-
-func changed(s *thread.Snapshot) []string {
-	var paths []string
-	for _, f := range s.Files {
-		paths = append(paths, f.Path)
-		if f.Previous != "" {
-			paths = append(paths, f.Previous)
-		}
-	}
-	return paths
 }
 
 func groupLine(s *thread.Snapshot, g *group) string {
