@@ -9,7 +9,6 @@ require (
 	github.com/spf13/cobra v1.10.2
 	github.com/yuin/goldmark v1.8.7
 	go.yaml.in/yaml/v3 v3.0.6
-	golang.org/x/time v0.15.0
 	sigs.k8s.io/prow v0.0.0-20260623221824-1e6ed72765e2
 )
 

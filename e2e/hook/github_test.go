@@ -80,11 +80,9 @@ func startGitHub(t testing.TB, scenario string) *github {
 	}
 	first := make(chan string, 1)
 	g := &github{t: t}
-	g.proc = start(t, filepath.Join(dir, "ghfake.log"), func(line []byte) {
-		select {
-		case first <- strings.TrimSpace(string(line)):
-		default:
-		}
+	g.proc = start(t, filepath.Join(dir, "ghfake.log"), func(line []byte) bool {
+		first <- strings.TrimSpace(string(line))
+		return false
 	}, "ghfake", "-scenario", file)
 	select {
 	case g.URL = <-first:

@@ -23,8 +23,9 @@ type process struct {
 	failed error // how it ended; after exited
 }
 
-// start runs a program and hands every line that it prints to see, in order. All of it is appended to the file log.
-func start(t testing.TB, log string, see func(line []byte), name string, args ...string) *process {
+// start runs a program and hands the lines that it prints to see, in order, until see has seen enough. All of the
+// output is appended to the file log.
+func start(t testing.TB, log string, see func(line []byte) (more bool), name string, args ...string) *process {
 	t.Helper()
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -46,9 +47,11 @@ func start(t testing.TB, log string, see func(line []byte), name string, args ..
 		defer file.Close()
 		defer read.Close()
 		lines := bufio.NewReader(io.TeeReader(read, file))
-		for line, err := lines.ReadBytes('\n'); err == nil; line, err = lines.ReadBytes('\n') {
-			see(line)
+		line, err := lines.ReadBytes('\n')
+		for err == nil && see(line) {
+			line, err = lines.ReadBytes('\n')
 		}
+		_, _ = io.Copy(io.Discard, lines) // until the program ends
 		p.failed = p.cmd.Wait()
 	}()
 	t.Cleanup(func() { p.end(t, syscall.SIGKILL) })

@@ -183,7 +183,7 @@ func (l *line) mend() {
 	}
 	l.address = listener.Addr().String()
 	l.server = &http.Server{Handler: l}
-	l.server.SetKeepAlivesEnabled(false) // hook loses what it sends on a connection that is just being closed
+	l.server.SetKeepAlivesEnabled(false)                                  // hook loses what it sends on a connection that is just being closed
 	go func(server *http.Server) { _ = server.Serve(listener) }(l.server) // ends when the line is cut
 }
 
@@ -333,11 +333,12 @@ func TestFaultsBehindHook(t *testing.T) {
 func lostEvents(t *testing.T, h *prowhook.Hook) <-chan struct{} {
 	t.Helper()
 	lost := make(chan struct{}, 100)
-	start(t, filepath.Join(t.TempDir(), "tail.log"), func(line []byte) {
+	start(t, filepath.Join(t.TempDir(), "tail.log"), func(line []byte) bool {
 		var entry struct{ Msg string }
-		if json.Unmarshal(line, &entry) == nil && bytes.Contains([]byte(entry.Msg), []byte("Error dispatching event to external plugin")) {
+		if json.Unmarshal(line, &entry) == nil && strings.Contains(entry.Msg, "Error dispatching event to external plugin") {
 			lost <- struct{}{}
 		}
+		return true
 	}, "tail", "-n", "+1", "-F", h.Log)
 	return lost
 }

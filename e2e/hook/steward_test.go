@@ -56,11 +56,13 @@ func startSteward(t testing.TB, g *github, settings string, flags ...string) *st
 func (s *steward) start(flags ...string) {
 	s.t.Helper()
 	serving := make(chan map[string]any, 1)
-	s.proc = start(s.t, filepath.Join(s.dir, "steward-hook.log"), func(line []byte) {
+	s.proc = start(s.t, filepath.Join(s.dir, "steward-hook.log"), func(line []byte) bool {
 		var entry map[string]any
-		if json.Unmarshal(line, &entry) == nil && entry["msg"] == "Serving" {
-			serving <- entry
+		if json.Unmarshal(line, &entry) != nil || entry["msg"] != "Serving" {
+			return true
 		}
+		serving <- entry
+		return false
 	}, "steward-hook", slices.Concat(s.flags, flags)...)
 	select {
 	case entry := <-serving:

@@ -29,6 +29,7 @@ func (n *issueNode) CreatedAt() dateTime       { return dateTime{n.i.Created} }
 func (n *issueNode) UpdatedAt() dateTime       { return dateTime{n.i.Updated} }
 func (n *issueNode) ClosedAt() *dateTime       { return maybeTime(n.i.Closed) }
 func (n *issueNode) LastEditedAt() *dateTime   { return maybeTime(n.i.Edited) }
+func (n *issueNode) Editor() *actorNode        { return n.s.actorNode(n.i.Editor) }
 func (n *issueNode) Author() *actorNode        { return n.s.actorNode(n.i.Author) }
 func (n *issueNode) AuthorAssociation() string { return n.s.st.association(n.i.Author, n.r) }
 

@@ -290,6 +290,18 @@ func (c *commitNode) Status() *statusNode {
 	return &statusNode{c.s, all}
 }
 
+// AssociatedPullRequests are those whose head the commit is; GitHub adds those
+// that merely contain it.
+func (c *commitNode) AssociatedPullRequests(in struct{ window }) (*connection[*pullNode], error) {
+	var found []*issue
+	for _, i := range c.r.Issues {
+		if i.Pull != nil && i.Pull.HeadSHA == c.id {
+			found = append(found, i)
+		}
+	}
+	return connect(ordered(found, nil), in.window, issueKey, (&repository{c.s, c.r}).pullNode)
+}
+
 func (c *commitNode) StatusCheckRollup() *statusNode { return c.Status() }
 
 type statusNode struct {

@@ -313,7 +313,7 @@ func (s *Server) editText(by actor, r *repo, i *issue, in issueEdit) {
 	if len(changes) == 0 {
 		return
 	}
-	i.Edited = s.clock.now()
+	i.Edited, i.Editor = s.clock.now(), by.login
 	s.touch(i)
 	s.emitIssue(by, "edited", r, i, map[string]any{"changes": changes})
 }

@@ -99,6 +99,7 @@ type issue struct {
 	Events                   []*issueEvent
 	Created, Updated, Closed time.Time
 	Edited                   time.Time // last edit of title or body
+	Editor                   string    // who made it
 	Pull                     *pull     // nil for plain issues
 }
 

@@ -151,6 +151,11 @@ func (c *Client) stampOf(ctx context.Context, s *thread.Snapshot, number int) (t
 		return thread.Stamp{}, fmt.Errorf("read record #%d: %w", number, err)
 	}
 	record, _ := thread.ParseRecord(number, issue.Title, issue.Body, true)
+	for _, known := range s.Records {
+		if known.Number == number && known.Body == record.Body {
+			return known.Stamp, nil // none, where somebody else wrote over it
+		}
+	}
 	return record.Stamp, nil
 }
 

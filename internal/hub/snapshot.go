@@ -23,15 +23,15 @@ const threadQuery = `query($org:String!,$repo:String!,$number:Int!,$after:String
   repository(owner:$org,name:$repo){
     defaultBranchRef{name target{oid}}
     records:issues(first:100,labels:["` + thread.RecordLabel + `"],orderBy:{field:CREATED_AT,direction:ASC}){
-      pageInfo{hasNextPage} nodes{number title body state author{login __typename}}
+      pageInfo{hasNextPage} nodes{number title body state author{login __typename} editor{login __typename}}
     }
     issueOrPullRequest(number:$number){
       __typename
-      ...on Issue{title body issueState:state updatedAt author{login __typename} labels(first:100){nodes{name}} comments(first:100,after:$after){` + commentFields + `}}
+      ...on Issue{title body issueState:state updatedAt author{login __typename} editor{login __typename} labels(first:100){nodes{name}} comments(first:100,after:$after){` + commentFields + `}}
       ...on PullRequest{title pullState:state updatedAt author{login __typename} labels(first:100){nodes{name}} comments(first:100,after:$after){` + commentFields + `}
         headRefOid baseRefName baseRef{target{oid}} changedFiles
         latestOpinionatedReviews(first:100){nodes{author{login} state}}
-        commits(last:1){nodes{commit{oid status{contexts{context state description targetUrl}}}}}
+        commits(last:1){nodes{commit{oid status{contexts{context state description targetUrl}} associatedPullRequests(first:20){nodes{number state headRefOid}}}}}
       }
     }
   }
@@ -110,12 +110,14 @@ type recordNode struct {
 	Body   string `json:"body"`
 	State  string `json:"state"`
 	Author actor  `json:"author"`
+	Editor *actor `json:"editor"`
 }
 
 type threadNode struct {
-	Type  string `json:"__typename"`
-	Body  string `json:"body"` // of issues
-	Title string `json:"title"`
+	Type   string `json:"__typename"`
+	Body   string `json:"body"`   // of issues
+	Editor *actor `json:"editor"` // of issues
+	Title  string `json:"title"`
 	// Two fields, because the enumerations of a state differ by type.
 	IssueState string    `json:"issueState"`
 	PullState  string    `json:"pullState"`
@@ -149,6 +151,13 @@ type threadNode struct {
 						TargetURL   string `json:"targetUrl"`
 					} `json:"contexts"`
 				} `json:"status"`
+				Pulls struct {
+					Nodes []struct {
+						Number     int    `json:"number"`
+						State      string `json:"state"`
+						HeadRefOID string `json:"headRefOid"`
+					} `json:"nodes"`
+				} `json:"associatedPullRequests"`
 			} `json:"commit"`
 		} `json:"nodes"`
 	} `json:"commits"`
@@ -213,7 +222,15 @@ func (n *threadNode) pull(s *thread.Snapshot) {
 	}
 	s.Statuses = map[string]thread.Status{}
 	for _, c := range n.Commits.Nodes {
-		if c.Commit.OID != n.HeadRefOID || c.Commit.Status == nil {
+		if c.Commit.OID != n.HeadRefOID {
+			continue
+		}
+		for _, p := range c.Commit.Pulls.Nodes {
+			if p.Number != s.Number && p.State == "OPEN" && p.HeadRefOID == s.Head {
+				s.Twins = append(s.Twins, p.Number)
+			}
+		}
+		if c.Commit.Status == nil {
 			continue
 		}
 		for _, st := range c.Commit.Status.Contexts {
@@ -244,14 +261,20 @@ func (n *threadNode) where() thread.Where {
 func (a *threadAnswer) records(number int) []thread.Record {
 	var out []thread.Record
 	name, app := strings.CutSuffix(a.Viewer.Login, "[bot]")
+	own := func(who actor) bool { return strings.EqualFold(who.Login, name) && (who.Type == "Bot") == app }
 	add := func(n recordNode, labelled bool) {
-		if !strings.EqualFold(n.Author.Login, name) || (n.Author.Type == "Bot") != app {
+		if !own(n.Author) {
 			return
 		}
-		if r, ok := thread.ParseRecord(n.Number, n.Title, n.Body, n.State == "OPEN"); ok {
-			r.Labelled = labelled
-			out = append(out, r)
+		r, ok := thread.ParseRecord(n.Number, n.Title, n.Body, n.State == "OPEN")
+		if !ok {
+			return
 		}
+		if n.Editor != nil && !own(*n.Editor) {
+			r.Data, r.Stamp = nil, thread.Stamp{} // whatever it says now, we did not write it
+		}
+		r.Labelled = labelled
+		out = append(out, r)
 	}
 	labelled := map[int]bool{}
 	for _, n := range a.Repository.Records.Nodes {
@@ -260,7 +283,7 @@ func (a *threadAnswer) records(number int) []thread.Record {
 	}
 	// Somebody may have taken the label off the issue that is looked at.
 	if t := a.Repository.Thread; t.Type == "Issue" && !labelled[number] {
-		add(recordNode{Number: number, Title: t.Title, Body: t.Body, State: t.IssueState, Author: t.Author}, false)
+		add(recordNode{Number: number, Title: t.Title, Body: t.Body, State: t.IssueState, Author: t.Author, Editor: t.Editor}, false)
 	}
 	return out
 }

@@ -32,7 +32,29 @@ func (t *Set) Decide(ctx context.Context, s *thread.Snapshot, opts Options, now 
 			d.watch(ctx, p)
 		}
 	}
-	return newestRecords(d.actions), errors.Join(d.errs...)
+	return sharedHead(s, newestRecords(d.actions)), errors.Join(d.errs...)
+}
+
+// sharedHead keeps two pull requests from answering for each other: statuses
+// belong to the commit, and its other pull request may have a base that asks for
+// less. The text is the same whichever of them is looked at.
+func sharedHead(s *thread.Snapshot, actions []thread.Action) []thread.Action {
+	if len(s.Twins) == 0 {
+		return actions
+	}
+	numbers := append([]int{s.Number}, s.Twins...)
+	slices.Sort(numbers)
+	text := "One commit is the head of several pull requests:"
+	for _, n := range numbers {
+		text += fmt.Sprintf(" #%d", n)
+	}
+	text += ". Close all but one, or push a commit."
+	for i, a := range actions {
+		if status, ok := a.(thread.Status); ok {
+			actions[i] = thread.Status{Context: status.Context, State: thread.Pending, Description: text}
+		}
+	}
+	return actions
 }
 
 // decision is the state of one Decide.

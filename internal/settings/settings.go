@@ -106,6 +106,9 @@ func (s *Settings) problems() []error {
 	if time.Duration(s.Reconcile) < minReconcile {
 		all = append(all, fmt.Errorf("reconcile: %v is less than %v", time.Duration(s.Reconcile), minReconcile))
 	}
+	if len(s.Repos) == 0 {
+		all = append(all, errors.New("repos: none is named, so nothing would be done; stop the server to switch it off"))
+	}
 	folded := map[string]string{}
 	for _, name := range s.names() {
 		if _, err := thread.ParseRepo(name); err != nil {
@@ -138,6 +141,11 @@ func (r *Repo) problems() []error {
 			if f != path.Clean(f)+"/" || strings.HasPrefix(f, "/") || strings.HasPrefix(f, "../") {
 				all = append(all, fmt.Errorf("scopes: %s: folder %q must be relative, clean and end in a slash, such as dns/", scope, f))
 			}
+		}
+	}
+	for _, name := range []string{r.Owners.File, r.Owners.AliasesFile} {
+		if name != "" && (name != path.Base(name) || strings.Trim(name, ".") == "") {
+			all = append(all, fmt.Errorf("owners: %q is not the name of a file", name))
 		}
 	}
 	for _, pattern := range r.Owners.DirDenylist {

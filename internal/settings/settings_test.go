@@ -36,21 +36,20 @@ func TestShippedFileParsesAndNamesEverySetting(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	s, err := Parse(nil)
+	s, err := Parse([]byte("repos: {b/b: , a/a: {}}"))
 	if err != nil || s.Links != defaultLinks || time.Duration(s.Reconcile) != defaultReconcile {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if s.For(thread.Repo{Org: "a", Name: "b"}) != nil || len(s.List()) != 0 {
-		t.Error("an empty file names repositories")
-	}
-	s, err = Parse([]byte("repos: {b/b: , a/a: {}}"))
-	if err != nil || s.For(thread.Repo{Org: "b", Name: "b"}) == nil || s.List()[0].String() != "a/a" {
-		t.Errorf("%+v, %v", s, err)
+	if s.For(thread.Repo{Org: "b", Name: "b"}) == nil || s.For(thread.Repo{Org: "b", Name: "c"}) != nil || s.List()[0].String() != "a/a" {
+		t.Errorf("repositories %v", s.List())
 	}
 }
 
 func TestProblemsComeAtOnceWithTheirPlace(t *testing.T) {
 	tests := map[string][]string{
+		"":          {"none is named"},
+		"repos: {}": {"none is named"},
+		"repos: {a/b: {owners: {file: ../OWNERS, aliases_file: x/y}}}": {`"../OWNERS"`, `"x/y"`},
 		"repo: {}":                    {"line 1", "repo"},
 		"reconcile: soon":             {"line 1", "soon"},
 		"reconcile: 1s":               {"1s is less than 10s"},

@@ -147,6 +147,7 @@ type Snapshot struct {
 	FilesLost int // changed files GitHub did not list (it stops at 3000)
 	Reviews   []Review
 	Statuses  map[string]Status // by context, of Head
+	Twins     []int             // other open pull requests with this Head, which share its statuses
 }
 
 // IsPull tells pull requests from issues.

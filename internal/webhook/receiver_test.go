@@ -193,7 +193,7 @@ acme: [{value: org}]
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
-	for _, bad := range []string{"", " \n", "a/b: [{value: ''}]", strings.Repeat("x", maxSecretFile+1)} {
+	for _, bad := range []string{"", " \n", "a/b: [{value: ''}]", "a/b: [{valu: x}]", "a/b: {value: x}", strings.Repeat("x", maxSecretFile+1)} {
 		if _, err := ParseSecrets([]byte(bad)); err == nil {
 			t.Errorf("ParseSecrets(%.20q) succeeded", bad)
 		}

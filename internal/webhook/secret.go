@@ -39,6 +39,9 @@ func ParseSecrets(file []byte) (Secrets, error) {
 		Value string `yaml:"value"`
 	}
 	if err := yaml.Unmarshal(raw, &scopes); err != nil {
+		if bytes.ContainsAny(raw, "\n :") { // no token has these
+			return Secrets{}, errors.New("parse HMAC file: it is neither one token nor a YAML map from repositories to lists of {value}")
+		}
 		return Secrets{byScope: map[string][][]byte{"*": {raw}}}, nil
 	}
 	out := Secrets{byScope: map[string][][]byte{}}

@@ -79,6 +79,11 @@ func (s *hookServer) look(ctx context.Context, job queue.Job) error {
 	if err := s.write(ctx, snapshot, job, thread.Diff(snapshot, actions)); err != nil {
 		failed = errors.Join(failed, err)
 	}
+	if snapshot.Where != thread.OpenPull {
+		for _, n := range snapshot.Twins { // they have the head for themselves now
+			s.queue.Wake(strings.ToLower(thread.Key{Repo: key.Repo, Number: n}.String()))
+		}
+	}
 	if failed == nil && s.concernsAll(snapshot) {
 		failed = s.passes.changed(ctx, snapshot)
 	}

@@ -28,11 +28,17 @@ type reconciler struct {
 
 	mu    sync.Mutex
 	since map[thread.Repo]time.Time
-	last  map[string]time.Time // updated_at of a thread at its last complete look
-	rules map[string]string    // digests of what concerns every pull request, by repository and kind
+	last  map[string]seen   // threads at their last complete look
+	rules map[string]string // digests of what concerns every pull request, by repository and kind
 }
 
+// seen is the updated_at of a thread, and when it was looked at.
+type seen struct{ updated, at time.Time }
+
 const (
+	// pendingEvery is how often a pull request that waits for something outside
+	// itself is looked at for that alone.
+	pendingEvery = 30 * time.Minute
 	// overlap covers the difference between GitHub's clock and ours.
 	overlap = 2 * time.Minute
 	// maxLooked bounds the memory of last.
@@ -40,7 +46,7 @@ const (
 )
 
 func newReconciler(s *hookServer) *reconciler {
-	return &reconciler{server: s, since: map[thread.Repo]time.Time{}, last: map[string]time.Time{}, rules: map[string]string{}}
+	return &reconciler{server: s, since: map[thread.Repo]time.Time{}, last: map[string]seen{}, rules: map[string]string{}}
 }
 
 // run makes passes until ctx ends, the first one at once.
@@ -176,9 +182,10 @@ func (r *reconciler) wake(repo thread.Repo, listed []hub.Listed, same bool) int 
 	for _, l := range listed {
 		key := strings.ToLower(l.Key.String())
 		r.mu.Lock()
-		seen := r.last[key].Equal(l.Updated)
+		last := r.last[key]
 		r.mu.Unlock()
-		if same && seen && (l.Contexts == nil || settled(l.Contexts, required)) {
+		recent := time.Since(last.at) < pendingEvery
+		if same && last.updated.Equal(l.Updated) && (l.Contexts == nil || settled(l.Contexts, required, recent)) {
 			continue
 		}
 		r.server.queue.Wake(key)
@@ -196,11 +203,11 @@ func (r *reconciler) wakeOpen(ctx context.Context, repo thread.Repo) error {
 	return err
 }
 
-// settled tells that every context is there and waits for nothing. What a
-// pending one waits for, for example a date, sends no event.
-func settled(have map[string]thread.State, want []string) bool {
+// settled tells that every context is there and waits for nothing, or was seen
+// waiting recently. What a pending one waits for, for example a date, sends no event.
+func settled(have map[string]thread.State, want []string, recent bool) bool {
 	for _, w := range want {
-		if have[w] == "" || have[w] == thread.Pending {
+		if have[w] == "" || have[w] == thread.Pending && !recent {
 			return false
 		}
 	}
@@ -220,5 +227,5 @@ func (r *reconciler) looked(key thread.Key, updated, at time.Time) {
 	if len(r.last) >= maxLooked {
 		clear(r.last)
 	}
-	r.last[strings.ToLower(key.String())] = updated
+	r.last[strings.ToLower(key.String())] = seen{updated, at}
 }
