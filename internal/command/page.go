@@ -19,8 +19,12 @@ type Family struct {
 	Rows     []Row
 }
 
-// MaxComments is how many comments with commands are answered on one thread (rule C-13).
-const MaxComments = 200
+// How many comments with commands are answered on one thread, and how many of
+// them by one person (rule C-13).
+const (
+	MaxComments = 300
+	MaxByOne    = 50
+)
 
 //go:embed rules.md
 var rules string
@@ -35,7 +39,7 @@ func Page(families []Family) (string, error) {
 	var b strings.Builder
 	bounds := map[string]any{
 		"MaxLine": MaxLine, "MaxLines": MaxLines, "MaxBody": MaxBody, "MaxRows": maxRows, "MaxBrackets": maxBrackets,
-		"MaxNesting": maxNesting, "MaxComments": MaxComments, "Freshness": hours(Freshness),
+		"MaxNesting": maxNesting, "MaxComments": MaxComments, "MaxByOne": MaxByOne, "Freshness": hours(Freshness),
 	}
 	if err := head.Execute(&b, bounds); err != nil {
 		return "", fmt.Errorf("render rules.md: %w", err)

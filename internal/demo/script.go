@@ -72,6 +72,11 @@ func script() []step {
 			context: map[string]string{"steward/owners": "failure", "steward/freeze": "success"},
 		},
 		{
+			title:   "The folder's approver agrees to the move, in Prow's own words.",
+			act:     comment("dora", 3, "/approve"),
+			context: map[string]string{"steward/owners": "success", "steward/freeze": "success"},
+		},
+		{
 			title: "A change of OWNERS is checked before it can lock people out, or let them in.",
 			act: ghfake.Act{As: "rey", Do: "open-pull", Title: "More DNS people",
 				Files: map[string]string{"dns/OWNERS": "options:\n  no_parent_owner: true\napprovers:\n- dns-admin\n"}},
@@ -86,8 +91,8 @@ Take part: write WHO NUMBER TEXT, as anyone of alice, bob (root approvers), dora
 
   alice 1 /infra help
   alice 1 /infra why @tom registry.k8s.io/images/staging-tools/images.yaml
-  bob 2 /infra freeze all taking a look around
-  dora 2 /approve
+  bob 1 /infra freeze all taking a look around
+  pat 4 /infra why @dora dns/OWNERS
 
 Ctrl-D or Ctrl-C ends it.`
 
@@ -161,6 +166,8 @@ func (s *stage) check(ctx context.Context, st step, r ghfake.Result) error {
 	if said != "" {
 		s.say("   steward:")
 		s.block("     ", said)
+	} else if st.context == nil {
+		s.say("   (no answer: it is no command, or one that does not work there)")
 	}
 	var problems []error
 	for _, want := range st.answer {

@@ -15,6 +15,7 @@ import (
 
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/report"
+	"sigs.k8s.io/steward/internal/spell"
 )
 
 // The exit codes. Where several apply, 1 beats 3 beats 2.
@@ -45,6 +46,27 @@ func Code(err error) int {
 		return exit.Code
 	}
 	return Failed
+}
+
+// Group makes a command that only holds others: alone it shows its help, and a
+// word it does not know is an error with the nearest one it does.
+func Group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		var verbs []string
+		for _, c := range cmd.Commands() {
+			verbs = append(verbs, c.Name())
+		}
+		text := fmt.Sprintf("%s has no %q, only %s", cmd.CommandPath(), args[0], strings.Join(verbs, ", "))
+		if near := spell.Nearest(args[0], verbs); near != "" {
+			text += "; did you mean " + near + "?"
+		}
+		return errors.New(text)
+	}
+	return cmd
 }
 
 // Output is how a check shows its findings.

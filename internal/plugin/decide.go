@@ -104,7 +104,7 @@ func onlyOwn(p Plugin, actions []thread.Action) error {
 
 // commands carries out what the comments ask for, in their order.
 func (d *decision) commands(ctx context.Context, s *thread.Snapshot) {
-	answered := 0
+	answered, by := 0, map[string]int{}
 	for _, c := range s.Comments {
 		if c.Bot || c.Edited || c.Author == "" || strings.EqualFold(c.Author, s.Bot) {
 			continue // rule C-5
@@ -114,9 +114,16 @@ func (d *decision) commands(ctx context.Context, s *thread.Snapshot) {
 			continue
 		}
 		// Counting the comments, not the answers, gives the same number whatever
-		// was answered before.
+		// was answered before. One person cannot use up what others need.
+		author := acl.NormLogin(c.Author)
+		if by[author]++; by[author] > command.MaxByOne {
+			if by[author] == command.MaxByOne+1 {
+				d.exhausted(c, command.MaxByOne, "All further ones of yours")
+			}
+			continue
+		}
 		if answered++; answered > command.MaxComments {
-			d.exhausted(c)
+			d.exhausted(c, command.MaxComments, "All further ones")
 			return
 		}
 		for _, b := range d.batches(lines) {
@@ -126,9 +133,9 @@ func (d *decision) commands(ctx context.Context, s *thread.Snapshot) {
 }
 
 // exhausted tells the author of the first comment beyond the limit (rule C-13).
-func (d *decision) exhausted(c thread.Comment) {
+func (d *decision) exhausted(c thread.Comment, limit int, which string) {
 	if d.opts.first() && !d.answered(command.Topic)[c.ID] && d.view.Where&openThread != 0 {
-		text := fmt.Sprintf("%d comments with commands were answered on this thread. This one and all further ones are ignored: use another thread.", command.MaxComments)
+		text := fmt.Sprintf("%d comments with commands were answered on this thread. This one is not. %s are ignored: use another thread.", limit, which)
 		d.actions = append(d.actions, thread.Answer{Topic: command.Topic, Comment: c.ID, Body: text})
 	}
 }

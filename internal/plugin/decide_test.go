@@ -377,13 +377,14 @@ func TestOnlyTheEnabledPluginsThatRunHere(t *testing.T) {
 func TestThreadLimit(t *testing.T) {
 	var all []thread.Comment
 	for id := int64(1); id <= command.MaxComments+50; id++ {
-		all = append(all, comment(id*2, "alice", "/infra echo"), comment(id*2+1, "alice", "no command"))
+		author := fmt.Sprintf("a%d", id%20)
+		all = append(all, comment(id*2, author, "/infra echo"), comment(id*2+1, author, "no command"))
 	}
 	s := snapshot(t, thread.OpenPull, all...)
 	actions, err := newSet(t, toy()).Decide(t.Context(), s, options(), noon)
 	said := answers(actions)
 	last := fmt.Sprintf("infra %d", (command.MaxComments+1)*2)
-	if err != nil || len(said) != command.MaxComments+1 || !strings.Contains(said[last], "This one and all further ones are ignored") {
+	if err != nil || len(said) != command.MaxComments+1 || !strings.Contains(said[last], "All further ones are ignored") {
 		t.Errorf("C-13: %d answers, %v", len(said), err)
 	}
 	g := &github{Snapshot: *s}
@@ -391,5 +392,19 @@ func TestThreadLimit(t *testing.T) {
 	again, err := newSet(t, toy()).Decide(t.Context(), &g.Snapshot, options(), noon)
 	if err != nil || len(answers(again)) != 0 {
 		t.Errorf("C-13: a second pass says %v, %v", answers(again), err)
+	}
+}
+
+// C-13: one person cannot keep others from being heard.
+func TestLimitByOne(t *testing.T) {
+	var all []thread.Comment
+	for id := int64(1); id <= command.MaxByOne+30; id++ {
+		all = append(all, comment(id, "Mallory", "/infra echo"))
+	}
+	s := snapshot(t, thread.OpenPull, append(all, comment(500, "alice", "/infra echo"))...)
+	actions, err := newSet(t, toy()).Decide(t.Context(), s, options(), noon)
+	said := answers(actions)
+	if err != nil || len(said) != command.MaxByOne+2 || !strings.Contains(said[fmt.Sprintf("infra %d", command.MaxByOne+1)], "All further ones of yours are ignored") {
+		t.Errorf("%d answers, %v", len(said), err)
 	}
 }

@@ -98,7 +98,7 @@ const (
 )
 
 // droppedKept is more than the comments with commands that a thread may have.
-const droppedKept = 300
+const droppedKept = 400
 
 // render is the inverse of parseSticky. It drops the oldest answers that do not
 // fit and cuts the standing part as a last resort.

@@ -57,7 +57,8 @@ It starts in dry-run: it reads, and logs what it would write.`,
   # Beside Prow, through its GitHub proxy
   steward-hook --dry-run=false --config /etc/steward/steward.yaml --data-dir /var/lib/steward \
     --hmac-secret-file /etc/webhook/hmac --github-token-path /etc/github/oauth \
-    --github-endpoint http://ghproxy --github-endpoint https://api.github.com`,
+    --github-endpoint http://ghproxy --github-endpoint https://api.github.com \
+    --github-graphql-endpoint http://ghproxy/graphql`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := logger(level)
@@ -72,7 +73,7 @@ It starts in dry-run: it reads, and logs what it would write.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&opts.Config, "config", "steward.yaml", "settings; read again when the file changes")
+	f.StringVar(&opts.Config, "config", "steward.yaml", "settings; read again before every reconcile pass")
 	f.StringVar(&opts.HMACSecretFile, "hmac-secret-file", "/etc/webhook/hmac", "webhook secrets: one token, or Prow's YAML map of tokens")
 	f.StringVar(&opts.DataDir, "data-dir", "data", "directory of the journal, on a volume that outlives the pod")
 	f.StringArrayVar(&opts.GitHubEndpoints, "github-endpoint", []string{"https://api.github.com"}, "GitHub's REST API; repeat for fallbacks, ghproxy first")

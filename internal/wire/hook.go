@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,7 +95,7 @@ func RunHook(ctx context.Context, opts HookOptions) (err error) {
 	}
 	log, err := wal.Open(filepath.Join(opts.DataDir, "journal"), wal.Options{})
 	if err != nil {
-		return fmt.Errorf("open the journal: %w", err)
+		return fmt.Errorf("open the journal in --data-dir: %w", err)
 	}
 	s.queue, err = queue.Open(log, queue.Options{Workers: opts.Workers, MaxAttempts: opts.MaxAttempts, Grace: opts.Grace, Log: s.log.WithField("part", "queue")})
 	if err != nil {
@@ -111,9 +112,30 @@ func RunHook(ctx context.Context, opts HookOptions) (err error) {
 	return s.serve(ctx, servers)
 }
 
+// check refuses what could only fail later.
+func (o HookOptions) check() error {
+	var problems []error
+	for _, address := range append([]string{o.GitHubGraphQL}, o.GitHubEndpoints...) {
+		if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			problems = append(problems, fmt.Errorf("GitHub endpoint %q is not an http address", address))
+		}
+	}
+	if o.Workers < 0 || o.MaxAttempts < 0 || o.Grace < 0 || o.ReconcileWindow < 0 {
+		problems = append(problems, errors.New("--workers, --max-attempts, --grace-period and --reconcile-window must not be negative"))
+	}
+	if o.TokenPath != "" {
+		_, err := hub.FileToken(o.TokenPath)("")
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
 func newHookServer(opts HookOptions) (*hookServer, error) {
 	if opts.Log == nil {
 		opts.Log = logrus.NewEntry(logrus.StandardLogger())
+	}
+	if err := opts.check(); err != nil {
+		return nil, err
 	}
 	s := &hookServer{opts: opts, log: opts.Log, registry: prometheus.NewRegistry()}
 	s.metrics = newHookMetrics(s.registry)
@@ -129,7 +151,7 @@ func newHookServer(opts HookOptions) (*hookServer, error) {
 	}
 	s.executor = s.hub
 	if opts.DryRun {
-		s.executor = teller{s.log}
+		s.executor = &teller{log: s.log, told: map[string]bool{}}
 	}
 	s.owners = newOwnersLoader(s.hub, s.repoOwners)
 	s.all = plugins.All(plugins.Deps{Owners: s.owners, Members: s.hub, Files: s.owners, Scopes: s.scopes, Links: s.links})
@@ -246,4 +268,9 @@ func (s *hookServer) listener(port int, loopback bool) (net.Listener, error) {
 }
 
 // ensureDir creates the data directory; only its owner may read the journal.
-func ensureDir(dir string) error { return os.MkdirAll(dir, 0o700) }
+func ensureDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	return nil
+}

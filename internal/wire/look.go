@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -210,10 +211,29 @@ func (s *hookServer) perform(ctx context.Context, snapshot *thread.Snapshot, job
 	return nil
 }
 
-// teller is the executor of a dry run.
-type teller struct{ log *logrus.Entry }
+// teller is the executor of a dry run. It tells each write once: what is not
+// written is missing again at every look.
+type teller struct {
+	log *logrus.Entry
 
-func (t teller) Execute(_ context.Context, s *thread.Snapshot, w thread.Write) error {
-	t.log.WithField("key", s.Key.String()).Infof("Would write %T: %+v", w, w)
+	mu   sync.Mutex
+	told map[string]bool
+}
+
+// maxTold bounds the memory; then everything is told once more.
+const maxTold = 50_000
+
+func (t *teller) Execute(_ context.Context, s *thread.Snapshot, w thread.Write) error {
+	text := fmt.Sprintf("Would write %T: %.500s", w, fmt.Sprintf("%+v", w))
+	id := s.Key.String() + text
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.told) >= maxTold {
+		clear(t.told)
+	}
+	if !t.told[id] {
+		t.told[id] = true
+		t.log.WithField("key", s.Key.String()).Info(text)
+	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -34,20 +35,21 @@ type servers struct {
 func (s *hookServer) listen() (*servers, error) {
 	out := &servers{}
 	for _, row := range []struct {
+		flag     string
 		port     int
 		loopback bool
 		handler  http.Handler
 		address  *string
 	}{
-		{s.opts.Port, false, s.webhooks(), &out.addresses.Webhook},
-		{s.opts.HealthPort, false, s.health(), &out.addresses.Health},
-		{s.opts.MetricsPort, false, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}), &out.addresses.Metrics},
-		{s.opts.PprofPort, true, s.debug(), &out.addresses.Debug},
+		{"port", s.opts.Port, false, s.webhooks(), &out.addresses.Webhook},
+		{"health-port", s.opts.HealthPort, false, s.health(), &out.addresses.Health},
+		{"metrics-port", s.opts.MetricsPort, false, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}), &out.addresses.Metrics},
+		{"pprof-port", s.opts.PprofPort, true, s.debug(), &out.addresses.Debug},
 	} {
 		l, err := s.listener(row.port, row.loopback)
 		if err != nil {
 			out.close()
-			return nil, err
+			return nil, fmt.Errorf("--%s: %w", row.flag, err)
 		}
 		*row.address = l.Addr().String()
 		out.listeners = append(out.listeners, l)

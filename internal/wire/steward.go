@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/steward/internal/git"
+	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/plugin"
 	"sigs.k8s.io/steward/internal/queue"
 	"sigs.k8s.io/steward/jobs"
@@ -49,7 +50,7 @@ Exit codes: 0 done or clean; 1 error, usage included; 2 a check found something
 func allPlugins() (*plugin.Set, error) { return plugin.NewSet(plugins.All(plugins.Deps{})) }
 
 func hookClient() *cobra.Command {
-	cmd := &cobra.Command{Use: "hook", Short: "Look after a running steward-hook"}
+	cmd := job.Group(&cobra.Command{Use: "hook", Short: "Look after a running steward-hook"})
 	cmd.AddCommand(replayCommand())
 	return cmd
 }
@@ -81,6 +82,9 @@ kubectl port-forward.`,
 			var replayed []string
 			if err := ask(http.MethodPost, server+"/dead-letters/replay?"+url.Values{"key": keys}.Encode(), &replayed); err != nil {
 				return err
+			}
+			if len(replayed) == 0 && all {
+				fmt.Fprintln(cmd.OutOrStdout(), "no dead letters")
 			}
 			for _, key := range replayed {
 				fmt.Fprintln(cmd.OutOrStdout(), "replayed", key)

@@ -20,12 +20,7 @@ import (
 // Command returns `steward owners`; open serves --rev.
 func Command(open OpenCommit) *cobra.Command {
 	source := Source{Open: open}
-	cmd := &cobra.Command{
-		Use:   "owners",
-		Short: "Lint OWNERS files and explain who may approve what",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := job.Group(&cobra.Command{Use: "owners", Short: "Lint OWNERS files and explain who may approve what"})
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&source.Dir, "dir", ".", "checkout of the repository (with --rev also a bare repository)")
 	flags.StringVar(&source.Rev, "rev", "", "read this commit, branch or tag instead of the working tree")
