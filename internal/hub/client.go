@@ -20,8 +20,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"sigs.k8s.io/steward/internal/thread"
 )
 
 // Options connect a Client.
@@ -40,7 +41,7 @@ type Client struct {
 	http    *http.Client
 	objects *objects
 	members memberCache
-	records sync.Mutex // held by the one writer of records; they are rare
+	records records
 }
 
 // New returns a client; it makes no request.
@@ -64,6 +65,7 @@ func New(opts Options) (*Client, error) {
 		http:    &http.Client{Transport: opts.Transport, Timeout: opts.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		objects: newObjects(),
 		members: memberCache{found: map[string]membership{}},
+		records: records{newest: map[string]thread.Issue{}},
 	}, nil
 }
 

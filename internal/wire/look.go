@@ -77,6 +77,7 @@ func (s *hookServer) look(ctx context.Context, job queue.Job) error {
 	actions, failed := repo.set.Decide(ctx, snapshot, plugin.Options{
 		Enabled: repo.settings.Plugins, Aliases: repo.settings.Aliases, Members: s.hub, Here: s.here,
 	}, time.Now())
+	actions = append(actions, s.hub.Overtaken(snapshot)...)
 	if err := s.write(ctx, snapshot, job, thread.Diff(snapshot, actions)); err != nil {
 		failed = errors.Join(failed, err)
 	}
