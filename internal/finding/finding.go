@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Severity orders findings. The zero value is Info.
@@ -74,18 +75,52 @@ type Finding struct {
 	Severity   Severity   `json:"severity"`
 	Visibility Visibility `json:"visibility,omitempty"`
 	Object     string     `json:"object"` // what it is about: a path, a bucket, a record
-	File       string     `json:"file,omitempty"`
-	Line       int        `json:"line,omitempty"` // 1-based; 0 when the whole file is meant
-	Message    string     `json:"message"`
-	Fix        string     `json:"fix,omitempty"`
-	Owners     []string   `json:"owners,omitempty"` // logins, from OWNERS of the declaring file
+	// Field is the part of the object, where an object can have several faults of one
+	// rule: lifecycle.rule, iam/roles/storage.objectViewer/allUsers. It belongs to the identity.
+	Field   string `json:"field,omitempty"`
+	File    string `json:"file,omitempty"` // that declares the object, or would
+	Line    int    `json:"line,omitempty"` // 1-based; 0 when the whole file is meant
+	Message string `json:"message"`
+	// Declared and Observed are both sides of a difference as a person reads them;
+	// both are empty in a finding that is no difference. They never hold a secret.
+	Declared string   `json:"declared,omitempty"`
+	Observed string   `json:"observed,omitempty"`
+	Fix      string   `json:"fix,omitempty"`
+	Owners   []string `json:"owners,omitempty"` // logins, from OWNERS of the declaring file
+
+	// FirstSeen and LastSeen are the runs that found it; zero where nothing is remembered.
+	FirstSeen time.Time `json:"firstSeen,omitzero"`
+	LastSeen  time.Time `json:"lastSeen,omitzero"`
+	// Acknowledged says that owners know of it: it is shown and fails nothing.
+	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
 }
 
-// Fingerprint identifies the finding over runs: it covers rule and object only,
-// because lines move and messages are reworded while the fault stays the same.
-// It is 16 hexadecimal digits.
+// Acknowledgement is an entry of the acknowledgement file that covers a finding.
+type Acknowledgement struct {
+	By      string `json:"by"` // login
+	Reason  string `json:"reason"`
+	Expires string `json:"expires"` // 2006-01-02; the last day on which it holds, in UTC
+}
+
+// Fingerprint identifies the finding over runs: it covers rule, object and field
+// only, because lines move, values change and messages are reworded while the fault
+// stays the same. It is 16 hexadecimal digits.
 func (f Finding) Fingerprint() string {
-	sum := sha256.Sum256([]byte(f.Rule + "\x00" + f.Object))
+	identity := f.Rule + "\x00" + f.Object
+	if f.Field != "" {
+		identity += "\x00" + f.Field
+	}
+	return digest(identity)
+}
+
+// State identifies what the fault looks like now: both sides of the difference. An
+// acknowledgement holds for one state, so that a fault that gets worse is new.
+func (f Finding) State() string {
+	return digest(f.Severity.String() + "\x00" + f.Declared + "\x00" + f.Observed)[:8]
+}
+
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -101,7 +136,7 @@ func (f Finding) Position() string {
 	}
 }
 
-// Sort orders by file, line, object, rule and message, in place: the order in
+// Sort orders by file, line, object, rule, field and message, in place: the order in
 // which a person walks through a repository.
 func Sort(all []Finding) {
 	slices.SortFunc(all, func(a, b Finding) int {
@@ -110,16 +145,17 @@ func Sort(all []Finding) {
 			cmp.Compare(a.Line, b.Line),
 			strings.Compare(a.Object, b.Object),
 			strings.Compare(a.Rule, b.Rule),
+			strings.Compare(a.Field, b.Field),
 			strings.Compare(a.Message, b.Message),
 		)
 	})
 }
 
-// AtLeast counts the findings of severity s or above.
+// AtLeast counts the findings of severity s or above that nobody acknowledged.
 func AtLeast(all []Finding, s Severity) int {
 	n := 0
 	for _, f := range all {
-		if f.Severity >= s {
+		if f.Severity >= s && f.Acknowledged == nil {
 			n++
 		}
 	}

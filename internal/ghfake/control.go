@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"sigs.k8s.io/steward/internal/fault"
 )
 
 // Controls, below /_fake/, are never GitHub's: no token, no fault, not recorded.
@@ -183,7 +185,7 @@ func redeliver(s *Server, _ *http.Request, body []byte) (any, error) {
 }
 
 func showFaults(s *Server, _ *http.Request, _ []byte) (any, error) {
-	return s.locked(func() any { return each(s.faults, func(f *fault) Fault { return f.Fault }) })
+	return s.locked(func() any { return each(s.faults, func(f *fault.Armed) Fault { return f.Rule }) })
 }
 
 func addFaults(s *Server, _ *http.Request, body []byte) (any, error) {

@@ -84,7 +84,7 @@ func (s *Server) appear(r *repo, i *issue) {
 
 func (s *Server) appearAt(path string) {
 	for _, f := range s.faults {
-		if f.Action == "eventual" && f.path.MatchString(path) {
+		if f.Action == "eventual" && f.Chooses(path) {
 			s.lag.add(path, max(f.Reads, 1), f.Lists)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"sigs.k8s.io/steward/internal/fault"
 )
 
 // log is what the fake remembers of its own use: requests, writes, webhook
@@ -67,13 +69,13 @@ type Audit struct {
 	Noop   bool      `json:"noop,omitempty"` // nothing was different afterwards
 }
 
-func (l *log) request(now time.Time, c *call, f *fault) int {
+func (l *log) request(now time.Time, c *call, f *fault.Armed) int {
 	if len(l.requests) >= maxRequests {
 		l.requests = append([]Request(nil), l.requests[maxRequests/2:]...)
 		l.dropped += maxRequests / 2
 	}
 	seq := l.dropped + len(l.requests) + 1
-	r := Request{Seq: seq, Time: now, Method: c.req.Method, Path: c.req.URL.Path, Query: c.req.URL.RawQuery, Route: c.route, Fault: f.name()}
+	r := Request{Seq: seq, Time: now, Method: c.req.Method, Path: c.req.URL.Path, Query: c.req.URL.RawQuery, Route: c.route, Fault: f.Name()}
 	if c.req.URL.Path == "/graphql" {
 		r.Operation = operation(c.body)
 	}

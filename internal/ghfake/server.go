@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"sigs.k8s.io/steward/internal/fault"
 )
 
 // Options configure a server; the zero value works.
@@ -68,7 +70,7 @@ type Server struct {
 	lastID   int64
 	host     string // as the last request named us, for clone_url
 	log      log
-	faults   []*fault
+	faults   []*fault.Armed
 	lag      lag
 	limits   map[string]*limit
 	diffs    memo[[2]string, []change]
@@ -174,7 +176,7 @@ func (s *Server) serve(rt route) http.HandlerFunc {
 		}
 		c := &call{srv: s, req: r, body: body, route: strings.TrimSpace(r.Method + " " + rt.pattern), header: http.Header{}}
 		seq, f := s.enter(c)
-		if f.before(w, r) {
+		if rule(f).Before(w, r, wrong) {
 			s.leave(seq, c, 0)
 			return
 		}
@@ -184,7 +186,7 @@ func (s *Server) serve(rt route) http.HandlerFunc {
 		}
 		out := s.run(c, rt)
 		s.leave(seq, c, out.code)
-		if f.after(w, r, out) {
+		if rule(f).Instead(w, fault.Answer{Code: out.code, ContentType: out.kind, Body: out.body}, wrong) {
 			return
 		}
 		out.send(w, c.header)
@@ -192,7 +194,7 @@ func (s *Server) serve(rt route) http.HandlerFunc {
 }
 
 // enter records the request and finds the fault it will meet.
-func (s *Server) enter(c *call) (seq int, f *fault) {
+func (s *Server) enter(c *call) (seq int, f *fault.Armed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.host = c.req.Host
