@@ -49,7 +49,7 @@ func ParseMode(mode string) fs.FileMode {
 }
 
 // New returns the tree with the given object id. It implements fs.ReadDirFS,
-// fs.ReadFileFS and fs.StatFS; the Sys value of entries implements
+// fs.ReadFileFS, fs.StatFS and fs.ReadLinkFS; the Sys value of entries implements
 // interface{ ObjectID() string }. Symbolic links are listed and not followed.
 func New(source Source, root string) fs.FS {
 	return &treeFS{source: source, root: Entry{Name: ".", Mode: fs.ModeDir, ID: root}}
@@ -148,6 +148,31 @@ func (t *treeFS) Stat(name string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	return info{e}, nil
+}
+
+// Lstat is Stat, which follows nothing.
+func (t *treeFS) Lstat(name string) (fs.FileInfo, error) { return t.Stat(name) }
+
+// maxLink is what git itself reads of a link.
+const maxLink = 4096
+
+// ReadLink returns where a symbolic link points.
+func (t *treeFS) ReadLink(name string) (string, error) {
+	e, err := t.lookup("readlink", name)
+	if err != nil {
+		return "", err
+	}
+	if e.Mode&fs.ModeSymlink == 0 {
+		return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
+	}
+	content, err := t.source.Blob(e.ID)
+	if err == nil && len(content) > maxLink {
+		err = fs.ErrInvalid
+	}
+	if err != nil {
+		return "", &fs.PathError{Op: "readlink", Path: name, Err: err}
+	}
+	return string(content), nil
 }
 
 type info struct {

@@ -88,3 +88,25 @@ func TestErrors(t *testing.T) {
 		}
 	}
 }
+
+// Links are told apart and read, never followed.
+func TestLinks(t *testing.T) {
+	m := sample()
+	m.trees["root"] = append(m.trees["root"], Entry{Name: "link", Mode: ParseMode("120000"), ID: "b3"})
+	m.blobs["b3"] = []byte("dns/OWNERS")
+	fsys := New(m, "root")
+	if info, err := fs.Lstat(fsys, "link"); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("lstat: %v, %v", info, err)
+	}
+	if target, err := fs.ReadLink(fsys, "link"); err != nil || target != "dns/OWNERS" {
+		t.Errorf("readlink: %q, %v", target, err)
+	}
+	if _, err := fs.ReadFile(fsys, "link"); err == nil {
+		t.Error("a link was followed")
+	}
+	for name, want := range map[string]error{"OWNERS": fs.ErrInvalid, "nope": fs.ErrNotExist} {
+		if _, err := fs.ReadLink(fsys, name); !errors.Is(err, want) {
+			t.Errorf("readlink %s: %v", name, err)
+		}
+	}
+}
