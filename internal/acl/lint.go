@@ -25,7 +25,7 @@ func Lint(t *Tree) []finding.Finding {
 	l.aliasFile()
 	l.rootApprovers()
 	for i := range l.all {
-		l.all[i].Owners = l.owners(l.all[i].File)
+		l.all[i].Owners = t.Responsible(l.all[i].File)
 	}
 	finding.Sort(l.all)
 	return l.all
@@ -39,12 +39,13 @@ type linter struct {
 
 func (l *linter) add(file string, f fault) { l.all = append(l.all, f.at(file, lintSeverity)) }
 
-// owners are the leaf approvers of the file, or of the nearest readable one.
-func (l *linter) owners(file string) []string {
-	if people, err := l.tree.LeafApprovers(file); err == nil && len(people) > 0 {
+// Responsible lists the people whom a fault in a file concerns, sorted: its leaf
+// approvers, or those of the nearest OWNERS file that can be read.
+func (t *Tree) Responsible(file string) []string {
+	if people, err := t.LeafApprovers(file); err == nil && len(people) > 0 {
 		return sorted(people)
 	}
-	for _, g := range l.tree.menders(file) {
+	for _, g := range t.menders(file) {
 		return g.People
 	}
 	return nil

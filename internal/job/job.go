@@ -99,7 +99,7 @@ func (o *Output) Write(cmd *cobra.Command, all []finding.Finding, opts report.Op
 	if err != nil {
 		return fmt.Errorf("flag --fail-on: %w", err)
 	}
-	opts.Color = terminal(cmd.OutOrStdout()) && os.Getenv("NO_COLOR") == ""
+	opts.Color = Terminal(cmd.OutOrStdout()) && os.Getenv("NO_COLOR") == ""
 	if err := report.Write(cmd.OutOrStdout(), o.format, all, opts); err != nil {
 		return err
 	}
@@ -109,7 +109,8 @@ func (o *Output) Write(cmd *cobra.Command, all []finding.Finding, opts report.Op
 	return nil
 }
 
-func terminal(w any) bool {
+// Terminal tells whether w is one that a person looks at.
+func Terminal(w any) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

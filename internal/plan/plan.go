@@ -81,6 +81,7 @@ type Brake struct {
 	Max     int // 0: no absolute limit
 	Percent int // 0: no relative limit
 	Of      int // how many objects exist
+	Least   int // up to so many steps are no mass change, whatever the share
 }
 
 // Held is a brake that a plan exceeds, and by which steps.
@@ -104,5 +105,5 @@ func Check[C any](p Plan[C], brakes []Brake) []Held[C] {
 }
 
 func (b Brake) exceeded(n int) bool {
-	return b.Max > 0 && n > b.Max || b.Percent > 0 && n*100 > b.Percent*b.Of
+	return n > b.Least && (b.Max > 0 && n > b.Max || b.Percent > 0 && n*100 > b.Percent*b.Of)
 }

@@ -57,6 +57,8 @@ func TestBrakes(t *testing.T) {
 		"share of what exists": {Brake{Verb: Delete, Percent: 10, Of: 29}, true},
 		"share not exceeded":   {Brake{Verb: Delete, Percent: 10, Of: 30}, false},
 		"share of nothing":     {Brake{Verb: Delete, Percent: 10}, true},
+		"few of few":           {Brake{Verb: Delete, Percent: 10, Of: 4, Least: 3}, false},
+		"more than a few":      {Brake{Verb: Delete, Percent: 10, Of: 4, Least: 2}, true},
 		"another verb":         {Brake{Verb: Update, Max: 1}, false},
 		"no limit set":         {Brake{Verb: Delete}, false},
 	}
