@@ -52,7 +52,8 @@ func kinds() []kind {
 		compile("Google OAuth client secret", "GOCSPX-", `GOCSPX-[0-9A-Za-z_-]{20,}`),
 		compile("GitHub token", "gh", `gh[pousr]_[0-9A-Za-z]{36,255}`),
 		compile("GitHub token", "github_pat_", `github_pat_[0-9A-Za-z_]{50,255}`),
-		compile("AWS access key", "A", `(?:AKIA|ASIA)[0-9A-Z]{16}`),
+		compile("AWS access key", "AKIA", `AKIA[0-9A-Z]{16}`),
+		compile("AWS access key", "ASIA", `ASIA[0-9A-Z]{16}`),
 		compile("Slack token", "xox", `xox[abeprs]-[0-9A-Za-z-]{10,}`),
 		compile("Slack webhook", "hooks.slack.com", `hooks\.slack\.com/services/[0-9A-Za-z/]{20,}`),
 		compile("JSON web token", "eyJ", `eyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.[0-9A-Za-z_-]{10,}`),
@@ -67,6 +68,9 @@ type Scanner struct{ kinds []kind }
 
 // NewScanner compiles the forms.
 func NewScanner() *Scanner { return &Scanner{kinds()} }
+
+// Replaced is how every text begins that stands for a credential.
+const Replaced = "[redacted "
 
 // Match is a credential that was found.
 type Match struct {
@@ -87,7 +91,7 @@ func (s *Scanner) Redact(text string) (string, []Match) {
 		text = k.pattern.ReplaceAllStringFunc(text, func(hit string) string {
 			m := Match{Kind: k.name, Mark: mark(hit)}
 			found = append(found, m)
-			return fmt.Sprintf("[redacted %s %s]", m.Kind, m.Mark)
+			return fmt.Sprintf(Replaced+"%s %s]", m.Kind, m.Mark)
 		})
 	}
 	return text, found
