@@ -161,11 +161,17 @@ func readWhole(rule string, coverage []finding.Coverage) bool {
 	return len(coverage) > 0 && finding.Complete(coverage)
 }
 
-// Part is the part of an audit that makes findings of a rule: the first word of the
-// rule, in lower case. GCS-3 is of gcs.
+// Part is the part of an audit that makes findings of a rule, by the first word of
+// the rule: GCS-3 is of gcs, IMAGE-TAG of images.
 func Part(rule string) string {
 	word, _, _ := strings.Cut(rule, "-")
-	return strings.ToLower(word)
+	switch word = strings.ToLower(word); word {
+	case "image", "manifest":
+		return "images"
+	case "zone":
+		return "dns"
+	}
+	return word
 }
 
 // problem makes the finding of an entry.

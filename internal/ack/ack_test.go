@@ -179,6 +179,14 @@ func TestPrivateFindingsAreNotConfirmed(t *testing.T) {
 	}
 }
 
+func TestPart(t *testing.T) {
+	for rule, want := range map[string]string{"GCS-3": "gcs", "IMAGE-TAG": "images", "MANIFEST-1": "images", "ZONE-3": "dns", "DNS-LAME": "dns", "": ""} {
+		if got := Part(rule); got != want {
+			t.Errorf("Part(%q) = %q, want %q", rule, got, want)
+		}
+	}
+}
+
 func TestAppliedIsAsAcknowledged(t *testing.T) {
 	f := fault("GCS-3", "gs://a")
 	got := Apply(List{Entries: []Entry{entry(f)}}, []finding.Finding{f}, nil, noon)[0].Acknowledged
