@@ -5,9 +5,13 @@
 package jobs
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/steward/internal/plugin"
+	"sigs.k8s.io/steward/internal/state"
+	"sigs.k8s.io/steward/jobs/audit"
 	"sigs.k8s.io/steward/jobs/owners"
 	"sigs.k8s.io/steward/jobs/verify"
 )
@@ -16,12 +20,15 @@ import (
 type Deps struct {
 	OpenCommit owners.OpenCommit           // reads a revision of a local repository
 	Plugins    func() (*plugin.Set, error) // what steward.yaml chooses from
+	OpenState  func(ctx context.Context, address string) (state.Store, error)
+	Readers    audit.Readers
 }
 
 // All returns the jobs' commands, one per noun. A new job is a new line.
 func All(deps Deps) []*cobra.Command {
 	return []*cobra.Command{
 		owners.Command(deps.OpenCommit),
+		audit.Command(audit.Deps{OpenCommit: deps.OpenCommit, OpenState: deps.OpenState, Readers: deps.Readers}),
 		verify.Command(verify.Deps{OpenCommit: deps.OpenCommit, Plugins: deps.Plugins}),
 	}
 }

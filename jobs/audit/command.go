@@ -1,0 +1,268 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sigs.k8s.io/steward/internal/audit"
+	"sigs.k8s.io/steward/internal/job"
+	"sigs.k8s.io/steward/internal/report"
+	"sigs.k8s.io/steward/internal/state"
+)
+
+// Command returns `steward audit`.
+func Command(deps Deps) *cobra.Command {
+	cmd := job.Group(&cobra.Command{Use: "audit", Short: "Compare what exists with what the repository declares"})
+	cmd.AddCommand(runCommand(deps))
+	return cmd
+}
+
+func runCommand(deps Deps) *cobra.Command {
+	var flags runFlags
+	var names []string
+	long := `Read what exists and report every difference from what the repository declares, by
+owner, worst first. Nothing is changed anywhere but in --state, --publish and
+--artifacts.
+
+Parts (all that the repository has files for, unless some are named):
+`
+	for _, p := range parts() {
+		names = append(names, p.name)
+		long += fmt.Sprintf("  %-8s %s\n", p.name, p.short)
+	}
+	cmd := &cobra.Command{
+		Use:   "run [" + strings.Join(names, "|") + "]...",
+		Short: "Report every difference between what is declared and what exists",
+		Long: long + `
+What could not be read is named and never reported as missing. With --state a run
+that was killed goes on with --resume, on another machine too, and every finding
+has the day on which it was first seen.
+
+Exit code 0: nothing at or above --fail-on; 2: something; 3: not everything could be
+read, or a brake holds (docs/audit.md); 1: an error.`,
+		Example: `  steward audit run --dir ~/k8s.io
+  steward audit run dns --dir ~/k8s.io --nameserver k8s.io=203.0.113.5:53 -o markdown
+  steward audit run --rev HEAD --state gs://example-steward/audit --resume \
+      --publish gs://example-reports/audit --fail-on critical`,
+		ValidArgs: names, Args: cobra.MatchAll(cobra.OnlyValidArgs, noneTwice),
+		RunE: func(cmd *cobra.Command, args []string) error { return flags.run(cmd, deps, args) },
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+func noneTwice(_ *cobra.Command, args []string) error {
+	for i, a := range args {
+		for _, b := range args[:i] {
+			if a == b {
+				return fmt.Errorf("part %s is named twice", a)
+			}
+		}
+	}
+	return nil
+}
+
+// runFlags are those of `steward audit run`.
+type runFlags struct {
+	source
+	out         job.Output
+	publish     string
+	artifacts   string
+	links       string
+	registries  []string
+	nameServers []string
+}
+
+func (f *runFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.dir, "dir", ".", "checkout of the repository")
+	flags.StringVar(&f.rev, "rev", "", "audit against this commit, branch or tag instead of the working tree")
+	flags.StringVar(&f.state, "state", "", "where the journal, the lock and what was seen before are kept: file:///DIR or gs://BUCKET/PREFIX; private, it holds what was read")
+	flags.BoolVar(&f.resume, "resume", false, "go on with the newest interrupted run in --state, if there is one")
+	flags.StringVar(&f.publish, "publish", "", "where latest.json, latest.html and latest.md are put for everybody: file:///DIR or gs://BUCKET/PREFIX")
+	flags.StringVar(&f.artifacts, "artifacts", os.Getenv("ARTIFACTS"), "directory for junit_audit.xml, report.json, report.html, report.sarif and report.link.txt; default $ARTIFACTS")
+	flags.StringVar(&f.links, "links", "", "web address of the repository, for links to declaring lines: https://github.com/kubernetes/k8s.io")
+	flags.StringVar(&f.release, "release", "", "report the absences that a brake held one by one: the hash that it printed")
+	flags.IntVar(&f.parallel, "parallel", 64, "what is read at once, at the most")
+	flags.Float64Var(&f.reach.Rate, "rate", 0, "requests a second to one API, at the most; 0 for what its quota leaves room for")
+	flags.DurationVar(&f.lockFor, "lock-for", 10*time.Minute, "how long the lock of a run that died is respected")
+	flags.StringVar(&f.reach.GCS, "gcs-endpoint", "", "Cloud Storage's JSON API, where it is not Google's")
+	flags.StringArrayVar(&f.registries, "registry", nil, "HOST=ADDRESS asks ADDRESS for the registry HOST; repeat, * is every host")
+	flags.StringArrayVar(&f.nameServers, "nameserver", nil, "ZONE=ADDRESS asks this server instead of those the zone is delegated to; repeat, * is every zone")
+	f.out.Register(cmd)
+	_ = cmd.MarkFlagDirname("dir") // these fail for unknown flags only
+	_ = cmd.MarkFlagDirname("artifacts")
+}
+
+// check turns flags into values before any work is done.
+func (f *runFlags) check() error {
+	errs := []error{f.out.Check()}
+	var err error
+	if f.reach.Registries, err = pairs("registry", f.registries); err != nil {
+		errs = append(errs, err)
+	}
+	f.reach.NameServers = map[string][]string{}
+	for _, p := range f.nameServers {
+		zone, address, ok := strings.Cut(p, "=")
+		if !ok || zone == "" || address == "" {
+			errs = append(errs, fmt.Errorf("flag --nameserver: %q is not ZONE=ADDRESS", p))
+		}
+		f.reach.NameServers[zone] = append(f.reach.NameServers[zone], address)
+	}
+	if f.parallel < 1 || f.parallel > 1000 {
+		errs = append(errs, fmt.Errorf("flag --parallel: %d is not between 1 and 1000", f.parallel))
+	}
+	if f.reach.Rate < 0 {
+		errs = append(errs, errors.New("flag --rate: must not be negative"))
+	}
+	if f.resume && f.state == "" {
+		errs = append(errs, errors.New("flag --resume: goes with --state, where the interrupted run is"))
+	}
+	if f.lockFor < time.Minute {
+		errs = append(errs, errors.New("flag --lock-for: at least a minute"))
+	}
+	return errors.Join(errs...)
+}
+
+func pairs(flag string, all []string) (map[string]string, error) {
+	out := map[string]string{}
+	var errs []error
+	for _, p := range all {
+		from, to, ok := strings.Cut(p, "=")
+		if _, twice := out[from]; !ok || from == "" || to == "" || twice {
+			errs = append(errs, fmt.Errorf("flag --%s: %q is not NAME=ADDRESS, or its name stands twice", flag, p))
+		}
+		out[from] = to
+	}
+	return out, errors.Join(errs...)
+}
+
+func (f *runFlags) run(cmd *cobra.Command, deps Deps, names []string) (err error) {
+	if err := f.check(); err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	d, closeFiles, err := f.open(ctx, deps)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeFiles()) }()
+	chosen, skipped, err := pick(parts(), d.files, names)
+	if err != nil {
+		return err
+	}
+	for _, s := range skipped {
+		f.note(cmd, s)
+	}
+	a := &auditor{deps: deps, source: f.source}
+	a.now = a.clock()
+	sinks, unlock, err := f.connect(ctx, a)
+	if err != nil {
+		return err
+	}
+	progress := newProgress(cmd.ErrOrStderr(), chosen)
+	a.tell = progress.tell
+	r, failed := a.run(ctx, d, chosen)
+	progress.end()
+	return errors.Join(f.finish(cmd, sinks, r, failed), unlock())
+}
+
+func (f *runFlags) note(cmd *cobra.Command, text string) {
+	fmt.Fprintln(cmd.ErrOrStderr(), "audit: "+text)
+}
+
+// connect opens the stores and takes the lock.
+func (f *runFlags) connect(ctx context.Context, a *auditor) (sinks, func() error, error) {
+	s := sinks{artifacts: f.artifacts}
+	nothing := func() error { return nil }
+	var err error
+	if f.publish != "" {
+		if s.public, err = a.deps.OpenState(ctx, f.publish); err != nil {
+			return s, nil, fmt.Errorf("flag --publish: %w", err)
+		}
+		s.link = webAddress(f.publish)
+	}
+	if f.state == "" {
+		return s, nothing, nil
+	}
+	if a.store, err = a.deps.OpenState(ctx, f.state); err != nil {
+		return s, nil, fmt.Errorf("flag --state: %w", err)
+	}
+	s.private = a.store
+	if s.key, err = reportKey(ctx, a.store); err != nil {
+		return s, nil, fmt.Errorf("flag --state: %w", err)
+	}
+	unlock, err := hold(ctx, a.store, f.lockFor)
+	return s, unlock, err
+}
+
+// hold takes the lock and renews it until the returned function is called.
+func hold(ctx context.Context, s state.Store, ttl time.Duration) (func() error, error) {
+	host, _ := os.Hostname() // a name for people; without one the process id tells enough
+	lock, err := state.Acquire(ctx, s, lockKey, fmt.Sprintf("%s pid %d", host, os.Getpid()), ttl)
+	if err != nil {
+		return nil, fmt.Errorf("flag --state: %w", err)
+	}
+	stop, stopped := make(chan struct{}), make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(ttl / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				stopped <- nil
+				return
+			case <-tick.C:
+				if err := lock.Renew(context.WithoutCancel(ctx)); errors.Is(err, state.ErrConflict) {
+					stopped <- fmt.Errorf("the lock was taken over by another run: %w", err)
+					return
+				}
+			}
+		}
+	}()
+	return func() error {
+		close(stop)
+		if err := <-stopped; err != nil {
+			return err
+		}
+		kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+		defer cancel()
+		return lock.Release(kept)
+	}, nil
+}
+
+// finish shows the report and says how the run ended.
+func (f *runFlags) finish(cmd *cobra.Command, s sinks, r result, failed error) error {
+	for _, n := range r.notes {
+		f.note(cmd, n)
+	}
+	for _, h := range r.held {
+		f.note(cmd, h)
+	}
+	opts := report.Options{
+		Title: "audit", Commit: r.commit, Links: f.links, Coverage: r.coverage, Started: r.started, Ended: r.ended, Key: s.key,
+	}
+	kept, stop := context.WithTimeout(context.WithoutCancel(cmd.Context()), saveTimeout)
+	defer stop()
+	failed = errors.Join(failed, s.save(kept, r.findings, opts))
+	shown := f.out.Write(cmd, r.findings, opts)
+	var found *job.Exit
+	switch {
+	case failed != nil:
+		return failed
+	case shown != nil && !errors.As(shown, &found):
+		return shown
+	case !r.complete():
+		return &job.Exit{Code: job.Incomplete, Message: "audit: " + audit.ErrIncomplete.Error()}
+	}
+	return shown
+}
