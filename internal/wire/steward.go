@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/steward/internal/git"
 	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/plugin"
+	"sigs.k8s.io/steward/internal/providers"
 	"sigs.k8s.io/steward/internal/queue"
 	"sigs.k8s.io/steward/jobs"
 	"sigs.k8s.io/steward/plugins"
@@ -38,7 +39,7 @@ Exit codes: 0 done or clean; 1 error, usage included; 2 a check found something
   steward verify --base origin/main
   steward hook replay`,
 	}
-	for _, job := range jobs.All(jobs.Deps{OpenCommit: git.At, Plugins: allPlugins}) {
+	for _, job := range jobs.All(jobs.Deps{OpenCommit: git.At, Plugins: allPlugins, OpenState: providers.OpenState}) {
 		cmd.AddCommand(job)
 	}
 	cmd.AddCommand(hookClient())
