@@ -4,7 +4,7 @@
 package webhook
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,62 +38,81 @@ var threadEvents = map[string]bool{
 	"pull_request_review_comment": true,
 }
 
-type envelope struct {
-	Repository struct {
-		FullName string `json:"full_name"`
-	} `json:"repository"`
-	Organization struct {
-		Login string `json:"login"`
-	} `json:"organization"`
-}
+// envelope selects the secret: it is all that is read of a body before its signature holds.
+type envelope struct{ repository, organization string }
 
-// fullName is the scope whose secret signed the event: an event of a whole
-// organization has no repository.
-func (e envelope) scope() string {
-	if e.Repository.FullName != "" {
-		return e.Repository.FullName
+func parseEnvelope(body []byte) (e envelope, err error) {
+	top, err := pick(body, "repository", "organization")
+	if err != nil {
+		return e, err
 	}
-	return e.Organization.Login
+	if err := decodeMember(top[0], "full_name", &e.repository); err != nil {
+		return e, err
+	}
+	return e, decodeMember(top[1], "login", &e.organization)
 }
 
-type numbered struct {
-	Number    int       `json:"number"`
-	UpdatedAt time.Time `json:"updated_at"`
+// scope is whose secret signed the event: an event of a whole organization has no
+// repository.
+func (e envelope) scope() string {
+	if e.repository != "" {
+		return e.repository
+	}
+	return e.organization
 }
 
+func decodeMember(object []byte, name string, into any) error {
+	found, err := pick(object, name)
+	if err != nil {
+		return err
+	}
+	return decode(found[0], into)
+}
+
+// payload is what is read of a body once its signature holds.
 type payload struct {
-	Action      string    `json:"action"`
-	Issue       *numbered `json:"issue"`
-	PullRequest *numbered `json:"pull_request"`
-	Comment     *struct {
-		ID int64 `json:"id"`
-	} `json:"comment"`
-	Sender struct {
-		Login string `json:"login"`
-	} `json:"sender"`
+	action, sender string
+	number         int // of the pull request, else of the issue
+	updated        time.Time
+	comment        int64
+}
+
+func parsePayload(body []byte) (p payload, err error) {
+	top, err := pick(body, "action", "sender", "comment", "pull_request", "issue")
+	if err != nil {
+		return p, err
+	}
+	about := top[3]
+	if about == nil {
+		about = top[4]
+	}
+	numbered, err := pick(about, "number", "updated_at")
+	if err != nil {
+		return p, err
+	}
+	return p, errors.Join(
+		decode(top[0], &p.action), decodeMember(top[1], "login", &p.sender), decodeMember(top[2], "id", &p.comment),
+		decode(numbered[0], &p.number), decode(numbered[1], &p.updated),
+	)
 }
 
 // parseEvent reads a verified body of one of threadEvents.
 func parseEvent(event, guid string, env envelope, body []byte) (d Delivery, sender string, err error) {
-	var p payload
-	if err := json.Unmarshal(body, &p); err != nil {
-		return Delivery{}, "", fmt.Errorf("decode %s: %w", event, err)
-	}
-	repo, err := thread.ParseRepo(env.Repository.FullName)
+	p, err := parsePayload(body)
 	if err != nil {
 		return Delivery{}, "", fmt.Errorf("decode %s: %w", event, err)
 	}
-	about := p.Issue
-	if p.PullRequest != nil {
-		about = p.PullRequest
+	repo, err := thread.ParseRepo(env.repository)
+	if err != nil {
+		return Delivery{}, "", fmt.Errorf("decode %s: %w", event, err)
 	}
-	if about == nil || about.Number <= 0 {
+	if p.number <= 0 {
 		return Delivery{}, "", fmt.Errorf("decode %s: it names neither an issue nor a pull request", event)
 	}
-	d = Delivery{GUID: guid, Event: event, Thread: thread.Key{Repo: repo, Number: about.Number}}
-	d.Expect.Updated = about.UpdatedAt
-	if event == "issue_comment" && p.Action == "created" && p.Comment != nil {
-		d.Expect.Comment = p.Comment.ID
+	d = Delivery{GUID: guid, Event: event, Thread: thread.Key{Repo: repo, Number: p.number}}
+	d.Expect.Updated = p.updated
+	if event == "issue_comment" && p.action == "created" {
+		d.Expect.Comment = p.comment
 	}
-	return d, p.Sender.Login, nil
+	return d, p.sender, nil
 }

@@ -17,7 +17,6 @@ import (
 	"crypto/sha1" //nolint:gosec // X-Hub-Signature of old senders; can be refused
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -152,8 +151,8 @@ func invalid(why string) error {
 
 // verify checks the signature with every secret of the repository's scope.
 func (rc *Receiver) verify(body []byte, signature string, newHash func() hash.Hash) (envelope, error) {
-	var env envelope
-	if err := json.Unmarshal(body, &env); err != nil {
+	env, err := parseEnvelope(body)
+	if err != nil {
 		return env, invalid("invalid payload")
 	}
 	want, err := hex.DecodeString(signature)
