@@ -42,18 +42,23 @@ type exported struct {
 	writer
 	dir      string
 	lines    map[string]line // of metadata.txt, by label; nil where there is none
+	memo     memo
 	problems []finding.Finding
 }
 
+// memo remembers policies and access control lists by their text: those of one project
+// are alike.
+type memo map[string][]element
+
 // line is one setting of metadata.txt.
 type line struct {
-	value  string // lines of a longer value are joined by line ends
+	value  string // may have several lines
 	number int    // of the label, from 1
 }
 
 // parseExport reads the files of one bucket; data is by file name.
-func (p *Parser) parseExport(project, bucket, dir string, data map[string][]byte) (*Bucket, []finding.Finding) {
-	e := &exported{writer: p.writer(project, bucket, dir+"/metadata.txt"), dir: dir}
+func (p *Parser) parseExport(project, bucket, dir string, data map[string][]byte, memo memo) (*Bucket, []finding.Finding) {
+	e := &exported{writer: p.writer(project, bucket, dir+"/metadata.txt"), dir: dir, memo: memo}
 	for _, f := range exportFiles() {
 		text, has := data[f.name]
 		if !has {
@@ -167,13 +172,22 @@ func (e *exported) multiline(r *row, file string, l line) {
 		e.set(r.path, file, l.number, nil, nil)
 		return
 	}
-	raw, err := e.decode([]byte(l.value), r.path, file)
-	elements, ok := r.elements(raw)
-	if err != nil || !ok {
-		e.problem("metadata.txt", r.label, l.number, "has a value of %s that is not what an export has", r.label)
-		return
+	elements, seen := e.memo[l.value]
+	if !seen || r.path == "labels" {
+		raw, err := e.decode([]byte(l.value), r.path, file)
+		ok := err == nil
+		if ok {
+			elements, ok = r.elements(raw)
+		}
+		if !ok {
+			e.problem("metadata.txt", r.label, l.number, "has a value of %s that is not what an export has", r.label)
+			return
+		}
 	}
 	e.set(r.path, file, l.number, elements, newCursor(l.value, l.number).line)
+	if len(e.bucket.Leaks) == 0 && r.path != "labels" {
+		e.memo[l.value] = elements
+	}
 }
 
 // parseMetadata splits metadata.txt into its lines. What is wrong with it is told
@@ -184,32 +198,36 @@ func parseMetadata(data, bucket string) (map[string]line, error) {
 	if name, ok := strings.CutSuffix(strings.TrimSpace(first), "/ :"); !ok || name != Object(bucket) {
 		problems = append(problems, lineError{1, fmt.Errorf("is about %.100q, not about %s", first, Object(bucket))})
 	}
-	lines := map[string]line{}
-	label, number := "", 1
-	for text := range strings.SplitSeq(strings.TrimSuffix(rest, "\n"), "\n") {
+	lines := make(map[string]line, 24)
+	label, number, start := "", 1, 0 // start of its value, which ends where the next label begins
+	at := len(first) + 1
+	for text := range strings.SplitAfterSeq(rest, "\n") {
 		number++
-		text = strings.TrimSuffix(text, "\r")
-		name, value, isLabel := strings.Cut(text, ":")
+		name, _, isLabel := strings.Cut(text, ":")
 		name, indented := strings.CutPrefix(name, "\t")
 		switch {
 		case indented && isLabel && name != "" && name[0] != ' ' && name[0] != '\t':
-			label = strings.TrimSpace(name)
-			if _, twice := lines[label]; twice {
+			if label = strings.TrimSpace(name); lines[label].number > 0 {
 				problems = append(problems, lineError{number, fmt.Errorf("says %.100q twice", label)})
 			}
-			lines[label] = line{strings.TrimSpace(value), number}
+			start = at + strings.IndexByte(text, ':') + 1
+			lines[label] = line{strings.TrimSpace(data[start : at+len(text)]), number}
 		case label != "" && strings.HasPrefix(text, "\t "):
-			l := lines[label]
-			l.value += "\n" + strings.TrimPrefix(text, "\t")
-			lines[label] = l
+			lines[label] = line{strings.TrimSpace(data[start : at+len(text)]), lines[label].number}
 		case strings.TrimSpace(text) != "":
 			problems = append(problems, lineError{number, fmt.Errorf("has the line %.100q", text)})
 		}
+		at += len(text)
 	}
 	return lines, errors.Join(problems...)
 }
 
 func (e *exported) iam(file string, data []byte) error {
+	lineOf := newCursor(string(data), 1).line
+	if elements, seen := e.memo[string(data)]; seen {
+		e.set("iam", file, 0, elements, lineOf)
+		return nil
+	}
 	v, err := e.decode(data, "iam", file)
 	if err != nil {
 		return err
@@ -218,7 +236,11 @@ func (e *exported) iam(file string, data []byte) error {
 	if !ok {
 		return errors.New("not an object")
 	}
-	return e.policy(policy, file, newCursor(string(data), 1).line)
+	elements, err := e.policy(policy, file, lineOf)
+	if err == nil && len(e.bucket.Leaks)+len(e.bucket.Unknown) == 0 {
+		e.memo[string(data)] = elements
+	}
+	return err
 }
 
 func (e *exported) lifecycle(file string, data []byte) error {

@@ -4,6 +4,7 @@
 package asset
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,11 +118,12 @@ func (p *Parser) project(files fs.FS, dir, id string) loadedProject {
 		l.err = fmt.Errorf("read %s/buckets: %w", dir, err)
 		return l
 	}
+	memo := memo{}
 	for _, entry := range buckets {
 		if !entry.IsDir() {
 			continue
 		}
-		b, problems, err := p.exportedBucket(files, id, dir+"/buckets/"+entry.Name())
+		b, problems, err := p.exportedBucket(files, id, dir+"/buckets/"+entry.Name(), memo)
 		if err != nil {
 			l.err = err
 			return l
@@ -151,7 +153,7 @@ func projectNumber(files fs.FS, name string) (string, error) {
 	return description.ProjectNumber.String(), nil
 }
 
-func (p *Parser) exportedBucket(files fs.FS, project, dir string) (*Bucket, []finding.Finding, error) {
+func (p *Parser) exportedBucket(files fs.FS, project, dir string, memo memo) (*Bucket, []finding.Finding, error) {
 	entries, err := fs.ReadDir(files, dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", dir, err)
@@ -165,7 +167,7 @@ func (p *Parser) exportedBucket(files fs.FS, project, dir string) (*Bucket, []fi
 			}
 		}
 	}
-	b, problems := p.parseExport(project, path.Base(dir), dir, data)
+	b, problems := p.parseExport(project, path.Base(dir), dir, data, memo)
 	return b, problems, nil
 }
 
@@ -175,14 +177,16 @@ func readFile(files fs.FS, name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	var data bytes.Buffer
+	data.Grow(4 << 10) // most are smaller
+	_, err = data.ReadFrom(io.LimitReader(f, maxFile+1))
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if len(data) > maxFile {
+	if data.Len() > maxFile {
 		return nil, fmt.Errorf("read %s: it has more than %d bytes", name, maxFile)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // loadTiers reads which projects are production from the community's inventory. What

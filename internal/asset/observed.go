@@ -223,16 +223,17 @@ func (w writer) observedPolicy(raw json.RawMessage) error {
 	if !ok {
 		return errors.New("is no object")
 	}
-	return w.policy(policy, file, nowhere)
+	_, err = w.policy(policy, file, nowhere)
+	return err
 }
 
 // policy tells an IAM policy of either side. No binding at all is a policy.
-func (w writer) policy(policy map[string]any, file string, lineOf func(element) int) error {
+func (w writer) policy(policy map[string]any, file string, lineOf func(element) int) ([]element, error) {
 	var all []element
 	if raw, has := policy["bindings"]; has {
 		var ok bool
 		if all, ok = bindings(raw); !ok {
-			return errors.New("is not a list of bindings")
+			return nil, errors.New("is not a list of bindings")
 		}
 	}
 	for name, v := range policy {
@@ -243,5 +244,5 @@ func (w writer) policy(policy map[string]any, file string, lineOf func(element) 
 		}
 	}
 	w.set("iam", file, 0, all, lineOf)
-	return nil
+	return all, nil
 }

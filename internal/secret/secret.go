@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -50,7 +51,11 @@ func kinds() []kind {
 		compile("Google API key", "AIza", `AIza[0-9A-Za-z_-]{35}`),
 		compile("Google OAuth token", "ya29.", `ya29\.[0-9A-Za-z_-]{20,}`),
 		compile("Google OAuth client secret", "GOCSPX-", `GOCSPX-[0-9A-Za-z_-]{20,}`),
-		compile("GitHub token", "gh", `gh[pousr]_[0-9A-Za-z]{36,255}`),
+		compile("GitHub token", "ghp_", `ghp_[0-9A-Za-z]{36,255}`),
+		compile("GitHub token", "gho_", `gho_[0-9A-Za-z]{36,255}`),
+		compile("GitHub token", "ghu_", `ghu_[0-9A-Za-z]{36,255}`),
+		compile("GitHub token", "ghs_", `ghs_[0-9A-Za-z]{36,255}`),
+		compile("GitHub token", "ghr_", `ghr_[0-9A-Za-z]{36,255}`),
 		compile("GitHub token", "github_pat_", `github_pat_[0-9A-Za-z_]{50,255}`),
 		compile("AWS access key", "AKIA", `AKIA[0-9A-Z]{16}`),
 		compile("AWS access key", "ASIA", `ASIA[0-9A-Z]{16}`),
@@ -68,6 +73,12 @@ type Scanner struct{ kinds []kind }
 
 // NewScanner compiles the forms.
 func NewScanner() *Scanner { return &Scanner{kinds()} }
+
+// Suspicious tells quickly whether a text could hold a credential: whoever has much text
+// need look closely only where it does.
+func (s *Scanner) Suspicious(text string) bool {
+	return slices.ContainsFunc(s.kinds, func(k kind) bool { return strings.Contains(text, k.hint) })
+}
 
 // Replaced is how every text begins that stands for a credential.
 const Replaced = "[redacted "

@@ -32,6 +32,9 @@ func samples() map[string]string {
 func TestRedact(t *testing.T) {
 	s := NewScanner()
 	for kind, sample := range samples() {
+		if !s.Suspicious("note: " + sample) {
+			t.Errorf("%s: not suspicious", kind)
+		}
 		text, found := s.Redact("note: " + sample + " end")
 		if len(found) != 1 || found[0].Kind != kind {
 			t.Errorf("%s: found %v", kind, found)
@@ -47,6 +50,9 @@ func TestRedact(t *testing.T) {
 
 func TestOrdinaryTextStays(t *testing.T) {
 	s := NewScanner()
+	if s.Suspicious("group:k8s-infra-prow-oncall@kubernetes.io is a group") {
+		t.Error("a group is suspicious")
+	}
 	for _, text := range []string{
 		"", "v=spf1 include:_spf.google.com ~all", "google-site-verification=RJbZ_ganmSWvslSKOBG-QHv62XTjJZcigpWIFttStFs",
 		"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "https://example.org/a:b@c",
