@@ -5,6 +5,7 @@ package command
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,27 +22,31 @@ const Topic = "infra"
 func Help(families []Family, aliases map[string]string) Row {
 	return Row{
 		Verb:  "help",
-		Args:  "[verb]",
+		Args:  "[verb…]",
 		Where: thread.OpenPull | thread.MergedPull | thread.OpenIssue,
 		Who:   Anyone(),
 		Help:  "Lists the commands of this repository, or explains one of them.",
 		Examples: []Example{
-			{Line: "/infra help", Reply: "`/infra help [verb]`: Lists the commands"},
+			{Line: "/infra help", Reply: "`/infra help [verb…]`: Lists the commands"},
 			{Line: "/infra help hepl", Reply: "There is no command `hepl`. Did you mean `/infra help`?"},
 		},
 		Run: Pure(func(_ *thread.Snapshot, c Call, _ time.Time) Reply {
 			if len(c.Args) == 0 {
 				return Reply{Text: list(families, aliases)}
 			}
-			verb := strings.TrimPrefix(lowerASCII(c.Args[0]), "/")
-			for _, r := range rowsOf(families) {
-				if r.Verb == verb {
-					return Reply{Text: explain(r, aliases)}
-				}
+			rows := rowsOf(families)
+			asked := Line{Verb: strings.TrimPrefix(lowerASCII(c.Args[0]), "/"), Args: c.Args[1:]}
+			asked = asked.Split(func(verb string) bool { return place(rows, verb) >= 0 })
+			if i := place(rows, asked.Verb); i >= 0 {
+				return Reply{Text: explain(rows[i], aliases)}
 			}
-			return Reply{Text: Unknown(verb, families)}
+			return Reply{Text: Unknown(asked.Verb, families)}
 		}),
 	}
+}
+
+func place(rows []Row, verb string) int {
+	return slices.IndexFunc(rows, func(r Row) bool { return r.Verb == verb })
 }
 
 // Unknown answers a verb that no row has.
@@ -86,10 +91,24 @@ func explain(r Row, aliases map[string]string) string {
 // usages is the canonical form, then the short one of the repository.
 func usages(r Row, aliases map[string]string) string {
 	text := markdown.Code(r.Usage())
-	for alias, verb := range aliases { // CheckAliases allows one per verb
-		if verb == r.Verb {
-			text += " or " + markdown.Code(strings.TrimSpace("/"+alias+" "+r.Args))
-		}
+	if short := r.Short(aliases); short != "" {
+		text += " or " + markdown.Code(strings.TrimSpace(short+" "+r.Args))
 	}
 	return text
+}
+
+// Short is the short form of the row's verb in a repository, or "". A short form of
+// the first of two words is one of both.
+func (r Row) Short(aliases map[string]string) string {
+	first, second, two := strings.Cut(r.Verb, " ")
+	short := ""
+	for alias, verb := range aliases { // CheckAliases allows one per verb
+		switch {
+		case verb == r.Verb:
+			return "/" + alias
+		case two && verb == first:
+			short = "/" + alias + " " + second
+		}
+	}
+	return short
 }

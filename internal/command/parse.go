@@ -93,6 +93,17 @@ func parseLine(raw string, aliases map[string]string) (Line, bool) {
 	return line, true
 }
 
+// Split reads a line again, with a verb of two words where known says there is one:
+// `drift accept ID` has the verb "drift accept" then, and ID is its first argument.
+func (l Line) Split(known func(verb string) bool) Line {
+	if len(l.Args) > 0 && !strings.Contains(l.Verb, " ") {
+		if verb := l.Verb + " " + lowerASCII(l.Args[0]); known(verb) {
+			l.Verb, l.Args = verb, l.Args[1:]
+		}
+	}
+	return l
+}
+
 // unquote takes a pair of backticks off a word: people write paths as code.
 func unquote(word string) string {
 	inner := strings.TrimSuffix(strings.TrimPrefix(word, "`"), "`")

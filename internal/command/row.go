@@ -18,7 +18,7 @@ import (
 
 // Row is one command.
 type Row struct {
-	Verb     string       // the word after /infra, for example "why"
+	Verb     string       // the word after /infra, for example "why", or two: "drift accept"
 	Args     string       // usage, for example "[@user] [path…]"
 	Where    thread.Where // the situations in which it works
 	Who      Who          // who may use it
@@ -83,8 +83,12 @@ func Pure(decide func(*thread.Snapshot, Call, time.Time) Reply) Handler {
 type Who struct {
 	text   string
 	anyone bool
-	paths  func(*thread.Snapshot, Call) []string // nil: any member
+	paths  Paths // nil: any member
 }
+
+// Paths is what the author of a call has to be an approver of. An error means that a
+// fact could not be read.
+type Paths func(context.Context, *thread.Snapshot, Call) ([]string, error)
 
 // Anyone needs no rights at all. It is for rows that read and tell what is public.
 func Anyone() Who { return Who{text: "anyone", anyone: true} }
@@ -98,8 +102,14 @@ func Member() Who { return Who{text: "members of the organization"} }
 // that is about no path, because its arguments say nothing known, is run for its
 // explanation only: it may not act.
 func ApproverOf(text string, paths func(*thread.Snapshot, Call) []string) Who {
-	return Who{text: text, paths: paths}
+	return ApproverOfRead(text, func(_ context.Context, s *thread.Snapshot, c Call) ([]string, error) {
+		return paths(s, c), nil
+	})
 }
+
+// ApproverOfRead is ApproverOf where the paths have to be looked up, because the
+// arguments name something by an id.
+func ApproverOfRead(text string, paths Paths) Who { return Who{text: text, paths: paths} }
 
 // String is for help: who may use the row, in words.
 func (w Who) String() string { return w.text }
@@ -109,11 +119,12 @@ func (w Who) NeedsMember() bool { return !w.anyone }
 
 // Paths is what the author of the call has to be an approver of; limited is
 // false where the row asks for no approver.
-func (w Who) Paths(s *thread.Snapshot, c Call) (paths []string, limited bool) {
+func (w Who) Paths(ctx context.Context, s *thread.Snapshot, c Call) (paths []string, limited bool, err error) {
 	if w.paths == nil {
-		return nil, false
+		return nil, false, nil
 	}
-	return w.paths(s, c), true
+	paths, err = w.paths(ctx, s, c)
+	return paths, true, err
 }
 
 // Usage is the command line to type: "/infra why [@user] [path…]".

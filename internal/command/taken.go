@@ -72,11 +72,14 @@ func Taken(word string) (plugin string) {
 	return ""
 }
 
-// legalWord is the form of verbs and aliases.
+// legalWord is the form of aliases and of the words of a verb.
 var legalWord = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}$`)
 
-// LegalVerb tells whether a row may have the verb.
-func LegalVerb(verb string) bool { return legalWord.MatchString(verb) }
+// LegalVerb tells whether a row may have the verb, of one word or two.
+func LegalVerb(verb string) bool {
+	first, second, two := strings.Cut(verb, " ")
+	return legalWord.MatchString(first) && (!two || legalWord.MatchString(second))
+}
 
 // CheckAliases finds everything wrong with a repository's short aliases, given
 // the verbs that exist. It is run when settings are read, never on a comment.

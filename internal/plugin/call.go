@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -47,8 +48,19 @@ func (d *decision) call(ctx context.Context, s *thread.Snapshot, b batch, c comm
 		return command.Reply{}, fmt.Errorf("command %s: the reply is empty", row.Verb)
 	case explainOnly && len(reply.Actions) > 0:
 		return command.Reply{}, fmt.Errorf("command %s: it acts although nobody's approval was checked", row.Verb)
+	case !row.Acts && slices.ContainsFunc(reply.Actions, reachesOut):
+		return command.Reply{}, fmt.Errorf("command %s: it acts although its row does not say so, so that it would never expire", row.Verb)
 	}
 	return reply, nil
+}
+
+// reachesOut tells actions that cannot be taken back by deciding anew.
+func reachesOut(a thread.Action) bool {
+	switch a.(type) {
+	case thread.Pull, thread.StartJob:
+		return true
+	}
+	return false
 }
 
 func say(format string, args ...any) command.Reply {
@@ -91,9 +103,9 @@ func (d *decision) admit(ctx context.Context, s *thread.Snapshot, row command.Ro
 				markdown.Code(row.Usage()), row.Who, markdown.Login(author)), false, nil
 		}
 	}
-	paths, limited := row.Who.Paths(s, c)
-	if !limited {
-		return "", false, nil
+	paths, limited, err := row.Who.Paths(ctx, s, c)
+	if err != nil || !limited {
+		return "", false, err
 	}
 	if s.Owners == nil {
 		return "", false, errors.New("OWNERS were not read")

@@ -94,6 +94,10 @@ func onlyOwn(p Plugin, actions []thread.Action) error {
 			own = slices.Contains(p.Contexts, a.Context)
 		case thread.Issue:
 			own = strings.HasPrefix(a.Key, p.Name+"/")
+		case thread.Pull:
+			own = strings.HasPrefix(a.Branch, thread.BranchPrefix+p.Name+"/") && thread.LegalBranch(a.Branch)
+		case thread.StartJob:
+			own = strings.HasPrefix(a.Key, p.Name+"/")
 		}
 		if !own {
 			return fmt.Errorf("action %T is not the plugin's to take: %.200v", a, a)
@@ -153,6 +157,7 @@ type batch struct {
 func (d *decision) batches(lines []command.Line) []batch {
 	var all []batch
 	for _, l := range lines {
+		l = l.Split(func(verb string) bool { return d.owner(verb).Name != "" })
 		p := d.owner(l.Verb)
 		topic := p.Name
 		if topic == "" {

@@ -61,6 +61,18 @@ func toy() Plugin {
 			row("steal", thread.OpenPull, command.Member(), command.Pure(func(*thread.Snapshot, command.Call, time.Time) command.Reply {
 				return command.Reply{Text: "x", Actions: []thread.Action{thread.Issue{Key: "freeze/all"}}}
 			})),
+			row("echo twice", thread.OpenPull, command.Member(), command.Pure(func(_ *thread.Snapshot, c command.Call, _ time.Time) command.Reply {
+				return command.Reply{Text: "twice " + strings.Join(append(c.Args, c.Args...), "+")}
+			})),
+			row("start", thread.OpenPull, command.Member(), command.Pure(func(*thread.Snapshot, command.Call, time.Time) command.Reply {
+				return command.Reply{Text: "x", Actions: []thread.Action{thread.StartJob{Key: "toy/1"}}}
+			})),
+			row("unread", thread.OpenPull, command.ApproverOfRead("approvers of what is read", func(_ context.Context, _ *thread.Snapshot, c command.Call) ([]string, error) {
+				if len(c.Args) == 0 {
+					return nil, errors.New("the list is not there")
+				}
+				return c.Args, nil
+			}), echo),
 		},
 		Watch: Watch(func(context.Context, *thread.Snapshot) (int, error) { return 0, nil },
 			func(s *thread.Snapshot, _ int, _ time.Time) []thread.Action {
@@ -151,6 +163,15 @@ func TestCommentToAnswer(t *testing.T) {
 		{"C-15", "alice", "/ecko a", thread.OpenPull, "toy", "`alice`: [`/ecko a`" + link + "echo a"},
 		{"C-6", "alice", "/infra echo a\n/infra all b", thread.OpenPull, "toy",
 			"`alice`: [`/infra echo a`" + link + "echo a\n\n`alice`: [`/infra all b`" + link + "echo b"},
+		{"C-1", "alice", "/infra echo twice a", thread.OpenPull, "toy", "`alice`: [`/infra echo twice a`" + link + "twice a+a"},
+		{"C-1", "alice", "/INFRA Echo TWICE a", thread.OpenPull, "toy", "…twice a+a"},
+		{"C-1", "alice", "/infra echo twices a", thread.OpenPull, "toy", "…echo twices+a"},
+		{"C-1", "alice", "/infra act twice", thread.OpenPull, "toy", "…Denied"},
+		{"C-15", "alice", "/ecko twice a", thread.OpenPull, "toy", "…twice a+a"},
+		{"C-1", "mallory", "/infra help echo twice", thread.OpenPull, "infra", "…`/infra echo twice [word…]` or `/ecko twice [word…]`: Helps."},
+		{"C-1", "mallory", "/infra help echo twixe", thread.OpenPull, "infra", "…`/infra echo [word…]` or `/ecko [word…]`: Helps."},
+		{"C-9", "dora", "/infra unread dns", thread.OpenPull, "toy", "…echo dns"},
+		{"C-10", "alice", "/infra unread dns", thread.OpenPull, "toy", "…- `dns`: not an approver"},
 		{"C-5", "", "/infra all", thread.OpenPull, "", ""},
 		{"C-5", "steward[bot]", "/infra all", thread.OpenPull, "", ""},
 		{"C-9", "ALICE", "/infra echo", thread.OpenPull, "toy", "…echo"},
@@ -236,6 +257,8 @@ func TestErrorsStayWhereTheyAre(t *testing.T) {
 		comment(5, "alice", "/infra echo fine"),
 		comment(6, "alice", "/infra hasty a"),
 		comment(7, "alice", "/infra careful a"),
+		comment(8, "alice", "/infra start"),
+		comment(9, "alice", "/infra unread"),
 	)
 	actions, err := newSet(t, toy()).Decide(t.Context(), s, options(), noon)
 	said := answers(actions)
@@ -252,6 +275,8 @@ func TestErrorsStayWhereTheyAre(t *testing.T) {
 		"answer comment 2 of org/repo#1 for toy: GitHub is unwell",
 		"plugin toy on org/repo#1: panic: secret value",
 		"answer comment 6 of org/repo#1 for toy: command hasty: it acts although nobody's approval was checked",
+		"answer comment 8 of org/repo#1 for toy: command start: it acts although its row does not say so",
+		"answer comment 9 of org/repo#1 for toy: the list is not there",
 		"answer comment 4 of org/repo#1 for toy: action thread.Issue is not the plugin's to take",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -261,6 +286,29 @@ func TestErrorsStayWhereTheyAre(t *testing.T) {
 	var p *PanicError
 	if !errors.As(err, &p) || len(p.Stack) == 0 || strings.Contains(err.Error(), "goroutine") {
 		t.Errorf("the stack belongs into its own field: %v", err)
+	}
+}
+
+func TestOnlyOwnActions(t *testing.T) {
+	p := Plugin{Name: "toy", Contexts: []string{"steward/toy"}}
+	for _, tt := range []struct {
+		own    bool
+		action thread.Action
+	}{
+		{true, thread.Pull{Branch: "steward/toy/a-1"}},
+		{false, thread.Pull{Branch: "steward/toys/a-1"}},
+		{false, thread.Pull{Branch: "steward/toy/../main"}},
+		{false, thread.Pull{Branch: "main"}},
+		{true, thread.StartJob{Key: "toy/1"}},
+		{false, thread.StartJob{Key: "toys/1"}},
+		{true, thread.Issue{Key: "toy/1"}},
+		{true, thread.Status{Context: "steward/toy"}},
+		{false, thread.Status{Context: "steward/toys"}},
+		{false, thread.Answer{Topic: "toy"}}, // the set answers
+	} {
+		if err := onlyOwn(p, []thread.Action{tt.action}); (err == nil) != tt.own {
+			t.Errorf("%+v: %v", tt.action, err)
+		}
 	}
 }
 

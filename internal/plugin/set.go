@@ -70,6 +70,7 @@ func NewSet(plugins []Plugin) (*Set, error) {
 		}
 		names[p.Name] = true
 		errs = append(errs, t.add(p)...)
+		errs = append(errs, t.orphans(p)...)
 		for _, c := range p.Contexts {
 			if !strings.HasPrefix(c, ContextPrefix) || contexts[c] != "" || p.Watch == nil {
 				errs = append(errs, fmt.Errorf("plugin %s: context %q does not begin with %s, is taken, or nothing sets it", p.Name, c, ContextPrefix))
@@ -97,6 +98,18 @@ func (t *Set) add(p Plugin) []error {
 	}
 	if p.Summary == "" {
 		errs = append(errs, fmt.Errorf("plugin %s: no summary", p.Name))
+	}
+	return errs
+}
+
+// orphans finds verbs of two words without a row for the first one, which answers
+// when the second is mistyped or missing.
+func (t *Set) orphans(p Plugin) []error {
+	var errs []error
+	for _, row := range p.Rows {
+		if first, _, two := strings.Cut(row.Verb, " "); two && t.verbs[first].plugin != p.Name {
+			errs = append(errs, fmt.Errorf("plugin %s: there is no row %q for the first word of %q", p.Name, first, row.Verb))
+		}
 	}
 	return errs
 }
@@ -192,10 +205,8 @@ func (t *Set) Help(opts Options) []Help {
 
 func commandHelp(r command.Row, aliases map[string]string) CommandHelp {
 	h := CommandHelp{Usage: r.Usage(), Help: r.Help, Where: r.Where.String(), Who: r.Who.String()}
-	for alias, verb := range aliases {
-		if verb == r.Verb {
-			h.Usage += " or /" + alias
-		}
+	if short := r.Short(aliases); short != "" {
+		h.Usage += " or " + short
 	}
 	for _, e := range r.Examples {
 		h.Examples = append(h.Examples, e.Line)

@@ -37,6 +37,11 @@ func TestNewSetRefuses(t *testing.T) {
 		{`row "echo" is not complete`, []Plugin{with(func(p *Plugin) { p.Rows[0].Run = nil })}},
 		{`row "echo" is not complete`, []Plugin{with(func(p *Plugin) { p.Rows[0].Where = 0 })}},
 		{`row "echo" is not complete`, []Plugin{with(func(p *Plugin) { p.Rows[0].Examples = nil })}},
+		{`there is no row "ecco" for the first word of "ecco twice"`, []Plugin{with(func(p *Plugin) {
+			p.Rows = append(p.Rows, p.Rows[0])
+			p.Rows[len(p.Rows)-1].Verb = "ecco twice"
+		})}},
+		{`row "echo twice thrice" is not complete`, []Plugin{with(func(p *Plugin) { p.Rows[0].Verb = "echo twice thrice" })}},
 		{`no summary`, []Plugin{with(func(p *Plugin) { p.Summary = "" })}},
 		{`context "toy"`, []Plugin{with(func(p *Plugin) { p.Contexts = []string{"toy"} })}},
 		{`context "steward/toy"`, []Plugin{with(func(p *Plugin) { p.Watch = nil })}},

@@ -10,7 +10,7 @@ import (
 )
 
 // Action is one thing a plugin wants to be true. The list is closed: whatever
-// steward does to GitHub is one of the types in this file.
+// steward does to GitHub, or to Prow, is one of the types in this file and in pull.go.
 type Action interface{ isAction() }
 
 // Sticky is the standing part of the one comment a topic has on a thread. An
@@ -118,9 +118,10 @@ func (EditIssue) isWrite()     {}
 const descriptionLimit = 140
 
 // Diff returns what is missing for the actions to hold on s: records first, then
-// statuses, then comments, because an answer is the record that the rest is done.
-// Of several actions on the same context or standing part the last one counts, of
-// those on the same record the one with the highest stamp.
+// statuses, then pull requests and jobs, then comments, because an answer is the
+// record that the rest is done. Of several actions on the same context, standing
+// part, branch or job the last one counts, of those on the same record the one with
+// the highest stamp.
 func Diff(s *Snapshot, actions []Action) []Write {
 	var issues, statuses, comments []Write
 	records := newestRecords(actions)
@@ -154,7 +155,7 @@ func Diff(s *Snapshot, actions []Action) []Write {
 	for _, name := range order {
 		comments = append(comments, diffTopic(s, name, topics[name])...)
 	}
-	return slices.Concat(issues, statuses, comments)
+	return slices.Concat(issues, statuses, outside(actions), comments)
 }
 
 func newestRecords(actions []Action) map[string]Stamp {

@@ -99,6 +99,64 @@ func TestDiffOfWhatHoldsIsEmpty(t *testing.T) {
 	}
 }
 
+// L-3: what a command asks of the world outside its thread is done before the answer says so, and once per key.
+func TestPullsAndJobsComeBeforeTheAnswer(t *testing.T) {
+	g := newGitHub()
+	pull := func(branch, title string) Pull { return Pull{Branch: "steward/drift/" + branch, Title: title} }
+	var got []string
+	for _, w := range Diff(&g.Snapshot, []Action{
+		Answer{"drift", 7, "done"}, StartJob{Job: "audit", Key: "drift/7", Why: "one\ntwo\u202e"},
+		pull("a", "old"), pull("b", strings.Repeat("x", 300)), pull("a", " a\x00 title\n"),
+		Status{Context: "c", State: Success}, Issue{Key: "drift/x"}, StartJob{Job: "audit", Key: "drift/7", Why: "again"},
+	}) {
+		text := fmt.Sprintf("%T", w)
+		switch w := w.(type) {
+		case CreatePull:
+			text += " " + w.Branch + " " + w.Title[:min(len(w.Title), 10)]
+		case CreateJob:
+			text += " " + w.Key + " " + w.Why
+		}
+		got = append(got, strings.TrimPrefix(text, "thread."))
+	}
+	want := []string{
+		"CreateIssue", "PostStatus", "CreateJob drift/7 again", "CreatePull steward/drift/a a title", "CreatePull steward/drift/b xxxxxxxxxx", "PostComment",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%q\nwant\n%q", got, want)
+	}
+}
+
+func TestLegalBranch(t *testing.T) {
+	for name, want := range map[string]bool{
+		"steward/drift/accept-0123456789abcdef-12": true,
+		"": false, "main": false, "steward/drift": false, "steward/drift/": false, "steward/drift/a..b": false, "steward/drift/a/b": false,
+		"steward/drift/A": false, "refs/heads/steward/drift/a": false, "steward/drift/a.lock": false, "steward/drift/a b": false, "steward/drift/a\n": false,
+	} {
+		if LegalBranch(name) != want {
+			t.Errorf("LegalBranch(%q) = %t", name, !want)
+		}
+	}
+}
+
+func TestFillLinks(t *testing.T) {
+	find := func(branch string) (string, bool) { return "[pull request 5](x)", branch == "steward/drift/a" }
+	a, b := PullLink("steward/drift/a"), PullLink("steward/drift/b")
+	for in, want := range map[string]string{
+		"":                                  "",
+		"none":                              "none",
+		a:                                   "[pull request 5](x)",
+		"a " + a + " b":                     "a [pull request 5](x) b",
+		a + b + a:                           "[pull request 5](x)" + b + "[pull request 5](x)",
+		"<!-- steward:pull steward/drift/a": "<!-- steward:pull steward/drift/a",
+		markdown.Text(a) + markdown.Code(a): markdown.Text(a) + markdown.Code(a),
+		sticky{topic: "drift", answers: map[int64]string{1: a}}.render(): sticky{topic: "drift", answers: map[int64]string{1: "[pull request 5](x)"}}.render(),
+	} {
+		if got := FillLinks(in, find); got != want {
+			t.Errorf("FillLinks(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestAnAnswerIsNeverRewritten(t *testing.T) {
 	g := newGitHub()
 	g.apply(Diff(&g.Snapshot, []Action{Answer{"owners", 7, "denied"}}))
