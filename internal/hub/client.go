@@ -33,6 +33,9 @@ type Options struct {
 	Transport http.RoundTripper                // nil: http.DefaultTransport
 	Timeout   time.Duration                    // of one request; 30 s when zero
 	Observe   func(method, route string, status int, d time.Duration)
+	// Unreviewed are logins whose pull requests are merged without review. A client
+	// that is one of them opens none. Nil: there are none.
+	Unreviewed func() []string
 }
 
 // Client is safe for concurrent use.
@@ -42,6 +45,7 @@ type Client struct {
 	objects *objects
 	members memberCache
 	records records
+	pulls   pulls
 }
 
 // New returns a client; it makes no request.
@@ -66,6 +70,7 @@ func New(opts Options) (*Client, error) {
 		objects: newObjects(),
 		members: memberCache{found: map[string]membership{}},
 		records: records{newest: map[string]thread.Issue{}},
+		pulls:   pulls{links: map[string]string{}},
 	}, nil
 }
 

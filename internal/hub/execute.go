@@ -27,7 +27,7 @@ func (c *Client) Execute(ctx context.Context, s *thread.Snapshot, w thread.Write
 	case thread.PostComment:
 		return c.postSticky(ctx, s, w)
 	case thread.EditComment:
-		return c.write(ctx, s.Repo, http.MethodPatch, commentPath(s.Repo, w.ID), "/repos/issues/comments", map[string]any{"body": w.Body}, nil)
+		return c.write(ctx, s.Repo, http.MethodPatch, commentPath(s.Repo, w.ID), "/repos/issues/comments", map[string]any{"body": c.pulls.fill(s.Repo, w.Body)}, nil)
 	case thread.DeleteComment:
 		err := c.write(ctx, s.Repo, http.MethodDelete, commentPath(s.Repo, w.ID), "/repos/issues/comments", nil, nil)
 		if IsNotFound(err) {
@@ -44,6 +44,8 @@ func (c *Client) Execute(ctx context.Context, s *thread.Snapshot, w thread.Write
 		return c.createRecord(ctx, s, w)
 	case thread.EditIssue:
 		return c.replaceRecord(ctx, s, w.Number, w.Issue)
+	case thread.CreatePull:
+		return c.createPull(ctx, s, w)
 	}
 	return fmt.Errorf("execute %T: unknown write", w)
 }
@@ -68,7 +70,7 @@ func (c *Client) postSticky(ctx context.Context, s *thread.Snapshot, w thread.Po
 		CreatedAt time.Time `json:"created_at"`
 	}
 	path := repoPath(s.Repo, "issues", strconv.Itoa(s.Number), "comments")
-	if err := c.write(ctx, s.Repo, http.MethodPost, path, "/repos/issues/comments", map[string]any{"body": w.Body}, &posted); err != nil {
+	if err := c.write(ctx, s.Repo, http.MethodPost, path, "/repos/issues/comments", map[string]any{"body": c.pulls.fill(s.Repo, w.Body)}, &posted); err != nil {
 		return err
 	}
 	since := posted.CreatedAt.Add(-raceWindow).UTC().Format(time.RFC3339)
