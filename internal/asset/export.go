@@ -41,7 +41,7 @@ type exportFile struct {
 type exported struct {
 	writer
 	dir      string
-	lines    map[string]line // of metadata.txt, by label; nil where there is none
+	lines    map[string]Line // of metadata.txt, by label; nil where there is none
 	memo     memo
 	problems []finding.Finding
 }
@@ -50,10 +50,10 @@ type exported struct {
 // are alike.
 type memo map[string][]element
 
-// line is one setting of metadata.txt.
-type line struct {
-	value  string // may have several lines
-	number int    // of the label, from 1
+// Line is one setting of metadata.txt.
+type Line struct {
+	Value  string // may have several lines
+	Number int    // of the label, from 1
 }
 
 // parseExport reads the files of one bucket; data is by file name.
@@ -86,13 +86,13 @@ func (e *exported) without(f exportFile, data map[string][]byte) {
 	if _, old := data[strings.TrimSuffix(f.name, ".json")+".txt"]; old {
 		return
 	}
-	if has && said.value != "None" {
-		e.problem("metadata.txt", f.label, said.number, "says %s: %s, but there is no %s", f.label, said.value, f.name)
+	if has && said.Value != "None" {
+		e.problem("metadata.txt", f.label, said.Number, "says %s: %s, but there is no %s", f.label, said.Value, f.name)
 		return
 	}
 	for _, path := range f.tells {
 		value := e.table.byPath[path].usual
-		e.bucket.Fields[path] = Field{value, e.dir + "/metadata.txt", said.number}
+		e.bucket.Fields[path] = Field{value, e.dir + "/metadata.txt", said.Number}
 	}
 }
 
@@ -134,7 +134,7 @@ func lineOf(err error) int {
 // metadata reads what gsutil ls -L -b prints. A line that is not understood leaves its
 // field untold.
 func (e *exported) metadata(file string, data []byte) error {
-	lines, err := parseMetadata(string(data), e.bucket.Name)
+	lines, err := Lines(string(data), e.bucket.Name)
 	e.lines = lines
 	for label, l := range lines {
 		switch r := e.table.byLabel[label]; {
@@ -143,8 +143,8 @@ func (e *exported) metadata(file string, data []byte) error {
 		case r != nil:
 			e.settled(r, file, l)
 		case !e.table.skipped[label]:
-			name := e.clean("metadata.txt", label, file, l.number)
-			e.unknown("metadata.txt/"+name, e.clean("metadata.txt/"+name, l.value, file, l.number), file, l.number)
+			name := e.clean("metadata.txt", label, file, l.Number)
+			e.unknown("metadata.txt/"+name, e.clean("metadata.txt/"+name, l.Value, file, l.Number), file, l.Number)
 		}
 	}
 	for i := range e.table.rows {
@@ -157,48 +157,48 @@ func (e *exported) metadata(file string, data []byte) error {
 }
 
 // settled tells a setting of one line.
-func (e *exported) settled(r *row, file string, l line) {
-	value, ok := r.said(l.value)
+func (e *exported) settled(r *row, file string, l Line) {
+	value, ok := r.said(l.Value)
 	if !ok {
-		e.problem("metadata.txt", r.label, l.number, "says %s: %s, which means nothing", r.label, l.value)
+		e.problem("metadata.txt", r.label, l.Number, "says %s: %s, which means nothing", r.label, l.Value)
 		return
 	}
-	e.scalar(r.path, e.clean(r.path, value, file, l.number), file, l.number)
+	e.scalar(r.path, e.clean(r.path, value, file, l.Number), file, l.Number)
 }
 
 // multiline tells a set, which gsutil prints as indented JSON below its label.
-func (e *exported) multiline(r *row, file string, l line) {
-	if l.value == "None" || l.value == "[]" {
-		e.set(r.path, file, l.number, nil, nil)
+func (e *exported) multiline(r *row, file string, l Line) {
+	if l.Value == "None" || l.Value == "[]" {
+		e.set(r.path, file, l.Number, nil, nil)
 		return
 	}
-	elements, seen := e.memo[l.value]
+	elements, seen := e.memo[l.Value]
 	if !seen || r.path == "labels" {
-		raw, err := e.decode([]byte(l.value), r.path, file)
+		raw, err := e.decode([]byte(l.Value), r.path, file)
 		ok := err == nil
 		if ok {
 			elements, ok = r.elements(raw)
 		}
 		if !ok {
-			e.problem("metadata.txt", r.label, l.number, "has a value of %s that is not what an export has", r.label)
+			e.problem("metadata.txt", r.label, l.Number, "has a value of %s that is not what an export has", r.label)
 			return
 		}
 	}
-	e.set(r.path, file, l.number, elements, newCursor(l.value, l.number).line)
+	e.set(r.path, file, l.Number, elements, newCursor(l.Value, l.Number).line)
 	if len(e.bucket.Leaks) == 0 && r.path != "labels" {
-		e.memo[l.value] = elements
+		e.memo[l.Value] = elements
 	}
 }
 
-// parseMetadata splits metadata.txt into its lines. What is wrong with it is told
+// Lines splits metadata.txt into its settings, by label. What is wrong with it is told
 // beside what could be read.
-func parseMetadata(data, bucket string) (map[string]line, error) {
+func Lines(data, bucket string) (map[string]Line, error) {
 	first, rest, _ := strings.Cut(data, "\n")
 	var problems []error
 	if name, ok := strings.CutSuffix(strings.TrimSpace(first), "/ :"); !ok || name != Object(bucket) {
 		problems = append(problems, lineError{1, fmt.Errorf("is about %.100q, not about %s", first, Object(bucket))})
 	}
-	lines := make(map[string]line, 24)
+	lines := make(map[string]Line, 24)
 	label, number, start := "", 1, 0 // start of its value, which ends where the next label begins
 	at := len(first) + 1
 	for text := range strings.SplitAfterSeq(rest, "\n") {
@@ -207,13 +207,13 @@ func parseMetadata(data, bucket string) (map[string]line, error) {
 		name, indented := strings.CutPrefix(name, "\t")
 		switch {
 		case indented && isLabel && name != "" && name[0] != ' ' && name[0] != '\t':
-			if label = strings.TrimSpace(name); lines[label].number > 0 {
+			if label = strings.TrimSpace(name); lines[label].Number > 0 {
 				problems = append(problems, lineError{number, fmt.Errorf("says %.100q twice", label)})
 			}
 			start = at + strings.IndexByte(text, ':') + 1
-			lines[label] = line{strings.TrimSpace(data[start : at+len(text)]), number}
+			lines[label] = Line{strings.TrimSpace(data[start : at+len(text)]), number}
 		case label != "" && strings.HasPrefix(text, "\t "):
-			lines[label] = line{strings.TrimSpace(data[start : at+len(text)]), lines[label].number}
+			lines[label] = Line{strings.TrimSpace(data[start : at+len(text)]), lines[label].Number}
 		case strings.TrimSpace(text) != "":
 			problems = append(problems, lineError{number, fmt.Errorf("has the line %.100q", text)})
 		}
@@ -292,7 +292,7 @@ func (e *exported) retention(file string, data []byte) error {
 		case key == "Retention Policy (LOCKED)" || key == "Retention Policy (UNLOCKED)":
 			e.scalar("retention.locked", map[bool]string{true: "true", false: "false"}[strings.HasSuffix(key, "(LOCKED)")], file, i+1)
 		case key == "Duration":
-			period, err := gsutilDuration(strings.TrimSpace(value))
+			period, err := GsutilDuration(strings.TrimSpace(value))
 			if err != nil {
 				return lineError{i + 1, err}
 			}

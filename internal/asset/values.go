@@ -205,9 +205,9 @@ func pythonList(s string) (string, bool) {
 	return strings.Join(words, listSeparator), open && closed
 }
 
-// gsutilDuration turns "10 Year(s)" into seconds. gsutil's year has 365.25 days and its
+// GsutilDuration turns "10 Year(s)" into seconds. gsutil's year has 365.25 days and its
 // month 31; a period that is none of these is shown in seconds.
-func gsutilDuration(s string) (string, error) {
+func GsutilDuration(s string) (string, error) {
 	count, unit, _ := strings.Cut(s, " ")
 	n, err := strconv.ParseUint(count, 10, 32)
 	if err != nil {
