@@ -67,6 +67,7 @@ type Server struct {
 	// Faults is what goes wrong, and the record of what was asked.
 	Faults fault.Engine
 	GCP    *GCP
+	OCI    *OCI
 
 	clock func() time.Time
 
@@ -82,12 +83,13 @@ func New(opts Options) *Server {
 	}
 	s := &Server{clock: opts.Clock, latency: opts.Latency}
 	s.GCP = newGCP(s)
+	s.OCI = newOCI(s)
 	return s
 }
 
 // parts lists the protocols.
 func (s *Server) parts() []part {
-	return []part{s.GCP}
+	return []part{s.GCP, s.OCI}
 }
 
 // Handler serves all parts that speak HTTP, and the controls.

@@ -1,0 +1,131 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"sigs.k8s.io/steward/internal/audit"
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/manifest"
+)
+
+// The bounds of a manifest: what the specification asks registries to accept.
+const (
+	maxManifest  = 4 << 20
+	maxManifests = 10_000
+)
+
+// accepted are the forms of a manifest, so that a registry converts none.
+func accepted() string {
+	return strings.Join([]string{
+		string(types.OCIManifestSchema1), string(types.OCIImageIndex), string(types.DockerManifestSchema2),
+		string(types.DockerManifestList), string(types.DockerManifestSchema1Signed), string(types.DockerManifestSchema1), "*/*",
+	}, ", ")
+}
+
+// Resolve returns the digest of a tag, or the digest itself if it is there.
+// manifest.ErrNoManifest says that the registry does not have it.
+func (r *Registry) Resolve(ctx context.Context, repository, reference string) (string, error) {
+	repo, err := parse(repository)
+	if err != nil {
+		return "", err
+	}
+	if !manifest.IsTag(reference) && !manifest.IsDigest(reference) {
+		return "", fmt.Errorf("%q is neither a tag nor a digest", reference)
+	}
+	return r.resolve(ctx, repo, reference)
+}
+
+// resolve asks with HEAD. An answer to that has no code and cannot be checked, so only
+// a good one is believed.
+func (r *Registry) resolve(ctx context.Context, repo name.Repository, reference string) (string, error) {
+	resp, _, err := r.get(ctx, repo.Registry, repo.Scope("pull"), http.MethodHead, address(repo, reference), accepted())
+	if err != nil {
+		return "", err
+	}
+	digest := resp.Header.Get("Docker-Content-Digest")
+	if resp.StatusCode != http.StatusOK || !manifest.IsDigest(digest) {
+		if _, digest, err = r.fetch(ctx, repo, reference); err != nil {
+			return "", err
+		}
+	}
+	if manifest.IsDigest(reference) && digest != reference {
+		return "", audit.Fail(finding.Malformed, "%s@%s: answered with another digest", repo, reference)
+	}
+	return digest, nil
+}
+
+// fetch returns a manifest and the digest that its bytes have.
+func (r *Registry) fetch(ctx context.Context, repo name.Repository, reference string) ([]byte, string, error) {
+	what := repo.String() + "/manifests/" + reference
+	resp, body, err := r.get(ctx, repo.Registry, repo.Scope("pull"), http.MethodGet, address(repo, reference), accepted())
+	switch {
+	case err != nil:
+		return nil, "", err
+	case resp.StatusCode != http.StatusOK:
+		return nil, "", refusal(resp, body, what)
+	case len(body) > maxManifest:
+		return nil, "", audit.Fail(finding.TooLarge, "%s has more than %d bytes", what, maxManifest)
+	}
+	sum := sha256.Sum256(body)
+	return body, "sha256:" + hex.EncodeToString(sum[:]), nil
+}
+
+// Content returns what a manifest says about others.
+func (r *Registry) Content(ctx context.Context, repository, digest string) (manifest.Content, error) {
+	repo, err := parse(repository)
+	if err != nil {
+		return manifest.Content{}, err
+	}
+	if !manifest.IsDigest(digest) {
+		return manifest.Content{}, fmt.Errorf("%q is not a digest", digest)
+	}
+	body, got, err := r.fetch(ctx, repo, digest)
+	if err != nil {
+		return manifest.Content{}, err
+	}
+	if got != digest {
+		return manifest.Content{}, audit.Fail(finding.Malformed, "%s@%s: the bytes have another digest", repo, digest)
+	}
+	content, err := decode(body)
+	if err != nil {
+		return manifest.Content{}, audit.Fail(finding.Malformed, "%s@%s: %w", repo, digest, err)
+	}
+	return content, nil
+}
+
+// decode reads an image or an index; what it does not know it leaves aside.
+func decode(body []byte) (manifest.Content, error) {
+	type descriptor struct {
+		Digest string `json:"digest"`
+	}
+	var m struct {
+		Manifests []descriptor `json:"manifests"`
+		Subject   *descriptor  `json:"subject"`
+	}
+	if json.Unmarshal(body, &m) != nil {
+		return manifest.Content{}, fmt.Errorf("not a manifest")
+	}
+	if len(m.Manifests) > maxManifests {
+		return manifest.Content{}, fmt.Errorf("an index of more than %d manifests", maxManifests)
+	}
+	var c manifest.Content
+	for _, d := range m.Manifests {
+		c.Manifests = append(c.Manifests, d.Digest)
+	}
+	if m.Subject != nil {
+		c.Subject = m.Subject.Digest
+	}
+	return c, nil
+}
