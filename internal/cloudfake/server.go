@@ -68,6 +68,7 @@ type Server struct {
 	Faults fault.Engine
 	GCP    *GCP
 	OCI    *OCI
+	DNS    *DNS
 
 	clock func() time.Time
 
@@ -84,12 +85,13 @@ func New(opts Options) *Server {
 	s := &Server{clock: opts.Clock, latency: opts.Latency}
 	s.GCP = newGCP(s)
 	s.OCI = newOCI(s)
+	s.DNS = newDNS(s)
 	return s
 }
 
 // parts lists the protocols.
 func (s *Server) parts() []part {
-	return []part{s.GCP, s.OCI}
+	return []part{s.GCP, s.OCI, s.DNS}
 }
 
 // Handler serves all parts that speak HTTP, and the controls.
