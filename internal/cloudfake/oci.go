@@ -208,7 +208,7 @@ type Change struct {
 	//   loop     a list of tags whose next page is itself
 	//   away     a list of tags whose next page is another host's
 	//   giant    answers of 100 MB
-	//   deep     a list of tags that is nested a hundred thousand times
+	//   deep     a list of tags that is nested twenty thousand times
 	//   half     a list that leaves out every other digest and tag, without a word
 	//   type     text/html, whatever is in the answer
 	//   digest   manifests whose bytes have another digest

@@ -131,7 +131,11 @@ type local struct {
 
 // RoundTrip implements http.RoundTripper.
 func (l local) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context())
-	req.Host, req.URL.Scheme, req.URL.Host = req.URL.Host, "http", l.at
-	return l.base.RoundTrip(req)
+	near := req.Clone(req.Context())
+	near.Host, near.URL.Scheme, near.URL.Host = req.URL.Host, "http", l.at
+	resp, err := l.base.RoundTrip(near)
+	if resp != nil {
+		resp.Request = req // nobody above is to know
+	}
+	return resp, err
 }
