@@ -75,8 +75,11 @@ func New(ctx context.Context, opts Options) (*Client, error) {
 		opts.Endpoint = endpoint
 	}
 	base, err := url.Parse(opts.Endpoint)
-	if err != nil || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		return nil, fmt.Errorf("endpoint %q: want https://HOST or http://LOOPBACK:PORT", opts.Endpoint)
+	if err != nil {
+		return nil, errors.New("endpoint: it is no address") // the cause repeats it, with any password
+	}
+	if base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
+		return nil, fmt.Errorf("endpoint %s: want https://HOST or http://LOOPBACK:PORT", base.Redacted())
 	}
 	if opts.HTTP.Pace == nil {
 		if opts.Rate <= 0 {

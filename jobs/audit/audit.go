@@ -42,7 +42,8 @@ type Deps struct {
 // Readers are what reads what exists, one field for each part. They connect when they
 // are used first.
 type Readers struct {
-	// HELPERS: Buckets func(Reach) (Buckets, error); Registry func(Reach) (Registry, error); NameServers func(Reach) (NameServers, error)
+	Buckets func(Reach) (Buckets, error)
+	// HELPERS: Registry func(Reach) (Registry, error); NameServers func(Reach) (NameServers, error)
 }
 
 // Reach says where the readers find what they read; the zero value is the real places.
