@@ -53,6 +53,9 @@ type Comparison struct {
 	// that does not have it. They are what a brake counts (AU-6).
 	Absent   []finding.Finding
 	Declared int // declared objects in what was read; Absent are a share of these
+	// Notes are limits of what could be seen at all, for people: they make no run
+	// incomplete.
+	Notes []string
 }
 
 // Unread is the error of a reader that knows why it failed. Adapters return it,

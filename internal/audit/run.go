@@ -50,6 +50,7 @@ type Outcome struct {
 	Findings []finding.Finding // sorted
 	Coverage finding.Coverage
 	Held     *Held // nil: no brake holds
+	Notes    []string
 }
 
 // Run reads the units of a collector and compares. When ctx ends it stops reading and
@@ -74,7 +75,7 @@ func Run(ctx context.Context, c Collector, opts Options) (Outcome, error) {
 		return Outcome{}, fmt.Errorf("audit %s: %w", c.Name(), err)
 	}
 	finding.Sort(found)
-	return Outcome{Findings: found, Coverage: r.coverage(), Held: held}, nil
+	return Outcome{Findings: found, Coverage: r.coverage(), Held: held, Notes: compared.Notes}, nil
 }
 
 func checkUnits(units []string) error {

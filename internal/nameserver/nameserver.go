@@ -32,6 +32,7 @@ import (
 type Options struct {
 	Timeout  time.Duration // of one attempt; 3s
 	Attempts int           // of one query; 3
+	Backoff  time.Duration // before the second attempt, doubled before each further one; 200ms
 	Rate     float64       // queries a second to one server at the most; 200
 	Parallel int           // queries at once to one server at the most; 32
 
@@ -44,6 +45,7 @@ type Options struct {
 const (
 	defaultTimeout  = 3 * time.Second
 	defaultAttempts = 3
+	defaultBackoff  = 200 * time.Millisecond
 	defaultRate     = 200
 	defaultParallel = 32
 	maxRecords      = 1_000_000
@@ -76,6 +78,9 @@ func New(opts Options) *Client {
 	if opts.Timeout <= 0 {
 		opts.Timeout = defaultTimeout
 	}
+	if opts.Backoff <= 0 {
+		opts.Backoff = defaultBackoff
+	}
 	if opts.TransferTimeout <= 0 {
 		opts.TransferTimeout = transferTime
 	}
@@ -107,7 +112,13 @@ func (c *Client) Query(ctx context.Context, s zone.Server, zoneName, name, kind 
 	query.RecursionDesired = false
 	query.SetEdns0(payload, false)
 	var last error
-	for range c.opts.Attempts {
+	for attempt := range c.opts.Attempts {
+		if attempt > 0 {
+			query.Id = dns.Id()
+			if err := pace.Sleep(ctx, c.opts.Backoff<<min(attempt-1, 8)); err != nil {
+				return zone.Answer{}, err
+			}
+		}
 		answer, err := c.attempt(ctx, s, query)
 		if err == nil {
 			return judge(answer, zoneName, query.Question[0])
@@ -119,7 +130,6 @@ func (c *Client) Query(ctx context.Context, s zone.Server, zoneName, name, kind 
 		if final(err) {
 			break
 		}
-		query.Id = dns.Id()
 	}
 	return zone.Answer{}, last
 }

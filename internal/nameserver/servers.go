@@ -32,6 +32,12 @@ type Finder struct {
 	IPv6 bool
 }
 
+// Reader finds name servers and asks them.
+type Reader struct {
+	*Client
+	*Finder
+}
+
 // maxServers bounds what one lookup may bring.
 const maxServers = 64
 

@@ -112,9 +112,9 @@ type Question struct {
 	Types []string
 }
 
-// askedTypes are asked at every name. CNAME is first: a name that has one has nothing
+// AskedTypes are asked at every name. CNAME is first: a name that has one has nothing
 // else, and no server follows it when it is what was asked for.
-func askedTypes() []string {
+func AskedTypes() []string {
 	return []string{
 		"CNAME", "A", "AAAA", "NS", "MX", "TXT", "CAA", "SRV", "PTR", "DS", "DNAME", "HTTPS", "NAPTR", "SPF", "SSHFP", "SVCB", "TLSA",
 	}
@@ -124,7 +124,7 @@ func askedTypes() []string {
 // declares or implies, delegations as such. What is at other names only a transfer
 // tells. Names below a delegation and unclear names are left out.
 func (z *Zone) Questions() []Question {
-	types, cut := askedTypes(), []string{"NS", "DS"}
+	types, cut := AskedTypes(), []string{"NS", "DS"}
 	names := map[string]bool{z.Name: true}
 	for _, r := range z.Records {
 		for name := r.Name; name != z.Name && under(name, z.Name) && !names[name]; name = parent(name) {

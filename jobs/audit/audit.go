@@ -42,7 +42,8 @@ type Deps struct {
 // Readers are what reads what exists, one field for each part. They connect when they
 // are used first.
 type Readers struct {
-	Buckets func(Reach) (Buckets, error)
+	NameServers func(Reach) (NameServers, error)
+	Buckets     func(Reach) (Buckets, error)
 	// HELPERS: Registry func(Reach) (Registry, error); NameServers func(Reach) (NameServers, error)
 }
 
@@ -172,6 +173,7 @@ func (r *result) join(outcomes []outcome) []error {
 	var errs []error
 	for _, o := range outcomes {
 		r.coverage = append(r.coverage, o.Coverage)
+		r.notes = append(r.notes, o.Notes...)
 		errs = append(errs, o.err)
 		if o.Held != nil {
 			r.held = append(r.held, fmt.Sprintf("%s: %d of %d declared objects seem to be gone; --release %s reports them one by one",

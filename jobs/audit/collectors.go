@@ -25,6 +25,6 @@ func parts() []part {
 		// HELPERS: add your row and your field of Readers (audit.go) when your file is there:
 		{"gcs", "buckets: settings, IAM, lifecycle, retention, logging", "audit/projects", openGCS},
 		// {"images", "images: digests and tags on every mirror", "registry.k8s.io/manifests", openImages},
-		// {"dns", "DNS: records as every authoritative server gives them", "dns/zone-configs", openDNS},
+		{"dns", "DNS: records as every authoritative server gives them", "dns/zone-configs", openDNS},
 	}
 }
