@@ -21,8 +21,16 @@ type Deps struct {
 	OpenCommit owners.OpenCommit           // reads a revision of a local repository
 	Plugins    func() (*plugin.Set, error) // what steward.yaml chooses from
 	OpenState  func(ctx context.Context, address string) (state.Store, error)
-	Readers    audit.Readers
+	Readers    Readers
 }
+
+// What the audit reads with. Who constructs it sees the list of jobs only.
+type (
+	Readers     = audit.Readers
+	Reach       = audit.Reach
+	Buckets     = audit.Buckets
+	NameServers = audit.NameServers
+)
 
 // All returns the jobs' commands, one per noun. A new job is a new line.
 func All(deps Deps) []*cobra.Command {

@@ -39,7 +39,7 @@ type Options struct {
 	// shown to no other host.
 	Google func(context.Context) (secret.String, error)
 	// Endpoints says which hosts are served by a program on this machine, as HOST:PORT
-	// of plain HTTP: a test, the demo, a proxy.
+	// of plain HTTP: a test, the demo, a proxy. "*" is every host that is not named.
 	Endpoints map[string]string
 }
 
@@ -85,7 +85,11 @@ func (r *Registry) host(reg name.Registry) *host {
 func (r *Registry) newHost(reg name.Registry) *host {
 	opts := r.opts.HTTP
 	opts.Pace = pace.New(r.opts.Pace)
-	if to, ok := r.opts.Endpoints[reg.RegistryStr()]; ok {
+	to, ok := r.opts.Endpoints[reg.RegistryStr()]
+	if !ok {
+		to, ok = r.opts.Endpoints["*"]
+	}
+	if ok {
 		opts.Base = local{to, cmp.Or(opts.Base, r.near)}
 	}
 	h := &host{reg: reg, transport: httpread.NewTransport(opts), turn: make(chan struct{}, 1), tokens: map[string]token{}}
