@@ -124,21 +124,49 @@ func routed(problems []finding.Finding, known map[string]finding.Finding) []find
 // one commit.
 type Approves func(login, path string) bool
 
-// Unapproved finds entries whose approvedBy may not approve the file that declares
-// the object. Only entries of the given findings can be checked. Where no file
-// declares an object, the approvers of File stand in.
-func Unapproved(l List, all []finding.Finding, may Approves) []finding.Finding {
-	var problems []finding.Finding
-	for _, e := range l.Entries {
-		i := slices.IndexFunc(all, func(f finding.Finding) bool { return f.Fingerprint() == e.ID && f.Visibility == finding.Public })
-		if i < 0 {
-			continue
+// Check finds what is wrong with entries that are new, given the findings of a report:
+// their finding is not among them, or is not as the entry says, or approvedBy may not
+// approve the file that declares the object. Private findings are as good as none.
+func Check(fresh []Entry, all []finding.Finding, may Approves) []finding.Finding {
+	known := map[string]finding.Finding{}
+	for _, f := range all {
+		if f.Visibility == finding.Public {
+			known[f.Fingerprint()] = f
 		}
-		if file := Declares(all[i]); !may(e.ApprovedBy, file) {
+	}
+	var problems []finding.Finding
+	for _, e := range fresh {
+		f, found := known[e.ID]
+		switch {
+		case !found:
+			problems = append(problems, e.problem(unfounded, "no public finding of the latest report has the id %s", e.ID))
+			continue
+		case e.Rule != f.Rule || e.Object != f.Object || e.State != f.State():
+			problems = append(problems, mismatch(e, f))
+		}
+		if file := Declares(f); !may(e.ApprovedBy, file) {
 			problems = append(problems, e.problem(unapproved, "%s may not approve %s, which the finding is about", e.ApprovedBy, file))
 		}
 	}
 	return problems
+}
+
+// Unbacked finds entries that speak for somebody who does not stand behind them.
+func Unbacked(fresh []Entry, backs func(login string) bool) []finding.Finding {
+	var problems []finding.Finding
+	for _, e := range fresh {
+		if !backs(e.ApprovedBy) {
+			problems = append(problems, e.problem(unbacked, "%s has neither written nor approved the entry", e.ApprovedBy))
+		}
+	}
+	return problems
+}
+
+// Fresh returns the entries of l that another version of the file does not have.
+func (l List) Fresh(before List) []Entry {
+	return slices.DeleteFunc(slices.Clone(l.Entries), func(e Entry) bool {
+		return slices.ContainsFunc(before.Entries, e.equal)
+	})
 }
 
 // Declares is the file whose approvers may acknowledge a finding.
@@ -162,11 +190,11 @@ func readWhole(rule string, coverage []finding.Coverage) bool {
 }
 
 // Part is the part of an audit that makes findings of a rule, by the first word of
-// the rule: GCS-3 is of gcs, IMAGE-TAG of images.
+// the rule: GCS-3 is of gcs, IMG-3 of images.
 func Part(rule string) string {
 	word, _, _ := strings.Cut(rule, "-")
 	switch word = strings.ToLower(word); word {
-	case "image", "manifest":
+	case "img", "image", "manifest":
 		return "images"
 	case "zone":
 		return "dns"
@@ -198,6 +226,8 @@ var (
 	changed     = rule{"ACK-8", finding.Warning, "mend the fault, or acknowledge what it is now with /infra drift accept"}
 	mislabelled = rule{"ACK-9", finding.Error, "let /infra drift accept write the entry"}
 	unapproved  = rule{"ACK-10", finding.Error, "let an approver of the file acknowledge it with /infra drift accept"}
+	unfounded   = rule{"ACK-11", finding.Error, "take the entry out; findings that are private are not acknowledged here"}
+	unbacked    = rule{"ACK-12", finding.Error, "let them approve this pull request, or say /infra drift accept"}
 )
 
 // at makes a finding about the file, or about the entry of an id in it.

@@ -174,13 +174,14 @@ func TestPrivateFindingsAreNotConfirmed(t *testing.T) {
 	if lines(with[1:]) != lines(without) || with[0].Acknowledged != nil || fmt.Sprint(with[1].Owners) != fmt.Sprint(without[0].Owners) {
 		t.Errorf("%v\n%v", with[1:], without)
 	}
-	if got := Unapproved(l, []finding.Finding{hidden}, func(string, string) bool { return false }); len(got) != 0 {
-		t.Error(got)
+	no := func(string, string) bool { return false }
+	if with, without := Check(l.Entries, []finding.Finding{hidden}, no), Check(l.Entries, nil, no); lines(with) != lines(without) {
+		t.Errorf("%v\n%v", with, without)
 	}
 }
 
 func TestPart(t *testing.T) {
-	for rule, want := range map[string]string{"GCS-3": "gcs", "IMAGE-TAG": "images", "MANIFEST-1": "images", "ZONE-3": "dns", "DNS-LAME": "dns", "": ""} {
+	for rule, want := range map[string]string{"GCS-3": "gcs", "IMG-3": "images", "IMAGE-TAG": "images", "MANIFEST-1": "images", "ZONE-3": "dns", "DNS-LAME": "dns", "": ""} {
 		if got := Part(rule); got != want {
 			t.Errorf("Part(%q) = %q, want %q", rule, got, want)
 		}
@@ -210,20 +211,51 @@ func TestProblemsAreRouted(t *testing.T) {
 	}
 }
 
-func TestUnapproved(t *testing.T) {
-	declared, loose := fault("GCS-3", "gs://a"), fault("GCS-4", "gs://b")
+func TestCheck(t *testing.T) {
+	declared, loose, hidden := fault("GCS-3", "gs://a"), fault("GCS-4", "gs://b"), fault("GCS-5", "gs://c")
 	loose.File = ""
-	l := List{Entries: []Entry{entry(declared), entry(loose), entry(fault("GCS-5", "gs://unknown"))}}
-	asked := ""
-	got := Unapproved(l, []finding.Finding{declared, loose}, func(login, path string) bool {
-		asked += login + " " + path + "; "
-		return path == File
-	})
-	if asked != "dora dns/zone.yaml; dora audit/acknowledged.yaml; " {
+	hidden.Visibility = finding.Private
+	stale, lying := entry(declared), entry(declared)
+	stale.State, lying.Object = "00000000", "gs://harmless"
+	asked, none := "", fault("GCS-6", "x").Fingerprint()
+	got := Check([]Entry{entry(declared), entry(loose), entry(hidden), entry(fault("GCS-6", "x")), stale, lying},
+		[]finding.Finding{declared, loose, hidden}, func(login, path string) bool {
+			asked += login + " " + path + "; "
+			return path == File || strings.Count(asked, ";") > 2
+		})
+	if asked != "dora dns/zone.yaml; dora audit/acknowledged.yaml; dora dns/zone.yaml; dora dns/zone.yaml; " {
 		t.Error(asked)
 	}
-	if want := pre + ":1 error ACK-10 #" + declared.Fingerprint() + ": dora may not approve dns/zone.yaml, which the finding is about\n"; lines(got) != want {
-		t.Error(lines(got))
+	id := " #" + declared.Fingerprint() + ": "
+	want := pre + ":1 error ACK-10" + id + "dora may not approve dns/zone.yaml, which the finding is about\n" +
+		pre + ":1 error ACK-11 #" + hidden.Fingerprint() + ": no public finding of the latest report has the id " + hidden.Fingerprint() + "\n" +
+		pre + ":1 error ACK-11 #" + none + ": no public finding of the latest report has the id " + none + "\n" +
+		pre + ":1 warning ACK-8" + id + "GCS-3 of gs://a is not as it was acknowledged: its state is " + declared.State() + ", not 00000000\n" +
+		pre + ":1 error ACK-9" + id + "the finding " + declared.Fingerprint() + " is GCS-3 of gs://a, and the entry says GCS-3 of gs://harmless\n"
+	if lines(got) != want {
+		t.Errorf("%s\nwant\n%s", lines(got), want)
+	}
+}
+
+func TestUnbackedAndFresh(t *testing.T) {
+	old, other := entry(fault("GCS-3", "gs://a")), entry(fault("GCS-4", "gs://b"))
+	renewed := old
+	renewed.Expires, old.Line = day("2026-04-01"), 99
+	before := List{Entries: []Entry{old, entry(fault("GCS-5", "gone"))}}
+	moved := old
+	moved.Line = 7
+	if fresh := (List{Entries: []Entry{moved, other}}).Fresh(before); len(fresh) != 1 || fresh[0].ID != other.ID {
+		t.Errorf("%+v", fresh)
+	}
+	fresh := (List{Entries: []Entry{renewed}}).Fresh(before)
+	if len(fresh) != 1 {
+		t.Fatalf("%+v", fresh)
+	}
+	if got := Unbacked(fresh, func(login string) bool { return login == "dora" }); len(got) != 0 {
+		t.Error(got)
+	}
+	if got := lines(Unbacked(fresh, func(string) bool { return false })); !strings.HasPrefix(got, pre+":1 error ACK-12 #"+old.ID+": dora has neither written nor approved") {
+		t.Error(got)
 	}
 }
 
