@@ -29,6 +29,7 @@ type (
 	Readers     = audit.Readers
 	Reach       = audit.Reach
 	Buckets     = audit.Buckets
+	Registry    = audit.Registry
 	NameServers = audit.NameServers
 )
 

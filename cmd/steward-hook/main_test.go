@@ -11,12 +11,13 @@ import (
 
 	"sigs.k8s.io/steward/internal/scripttest"
 	"sigs.k8s.io/steward/internal/wire"
+	"sigs.k8s.io/steward/internal/wire/cli"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"steward-hook": main,
-		"steward":      func() { os.Exit(wire.Main(wire.StewardCommand())) },
+		"steward":      func() { os.Exit(wire.Main(cli.Command())) },
 	})
 }
 

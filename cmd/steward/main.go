@@ -9,10 +9,11 @@ import (
 
 	"sigs.k8s.io/steward/internal/demo"
 	"sigs.k8s.io/steward/internal/wire"
+	"sigs.k8s.io/steward/internal/wire/cli"
 )
 
 func main() {
-	cmd := wire.StewardCommand()
+	cmd := cli.Command()
 	cmd.AddCommand(demo.Command())
 	os.Exit(wire.Main(cmd))
 }

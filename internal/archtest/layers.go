@@ -66,7 +66,7 @@ func layers() []layer {
 		{
 			name:    "fake",
 			folders: in("internal", "ghfake", "cloudfake", "fault", "scripttest", "archtest"),
-			imports: []string{"domain", "fake"}, outside: []string{"*"},
+			imports: []string{"domain", "fake", "files"}, outside: []string{"*"},
 		},
 	}
 }

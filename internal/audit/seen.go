@@ -58,7 +58,7 @@ func (s *Seen) Encode() ([]byte, error) {
 // back; but not after a run that could not read everything: what was not looked at is
 // not gone.
 func (s *Seen) Mark(part string, found []finding.Finding, complete bool, now time.Time) {
-	now = now.UTC().Truncate(time.Second)
+	now = now.UTC().Truncate(time.Millisecond)
 	before := s.parts[part]
 	after := map[string]sight{}
 	if !complete {

@@ -9,13 +9,22 @@ import (
 
 	"sigs.k8s.io/steward/internal/gcp"
 	"sigs.k8s.io/steward/internal/nameserver"
+	"sigs.k8s.io/steward/internal/pace"
+	"sigs.k8s.io/steward/internal/registry"
 	"sigs.k8s.io/steward/internal/zone"
 	"sigs.k8s.io/steward/jobs"
 )
 
 // Readers are what audits read with.
 func Readers() jobs.Readers {
-	return jobs.Readers{Buckets: buckets, NameServers: nameServers}
+	return jobs.Readers{Buckets: buckets, Registry: images, NameServers: nameServers}
+}
+
+// images reads registries. Google's take the credentials of the environment where there
+// are some; mirrors are public, so there need not be any.
+func images(r jobs.Reach) (jobs.Registry, error) {
+	opts := registry.Options{Pace: pace.Options{Rate: r.Rate}, Endpoints: r.Registries}
+	return registry.New(opts)
 }
 
 func buckets(r jobs.Reach) (jobs.Buckets, error) {

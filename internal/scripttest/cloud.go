@@ -40,6 +40,11 @@ func startCloud(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		ts.Check(wrap(name, err))
 	}
+	serveCloud(ts, fake)
+}
+
+// serveCloud lets a fake serve until the script ends, and tells the script where.
+func serveCloud(ts *testscript.TestScript, fake *cloudfake.Server) cloudfake.Addresses {
 	at, stop, err := fake.Listen("127.0.0.1:0")
 	ts.Check(err)
 	ts.Setenv("CLOUD", at.URL)
@@ -54,6 +59,7 @@ func startCloud(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		ts.Check(err)
 	})
+	return at
 }
 
 func wrap(name string, err error) error {

@@ -44,7 +44,7 @@ type Deps struct {
 type Readers struct {
 	NameServers func(Reach) (NameServers, error)
 	Buckets     func(Reach) (Buckets, error)
-	// HELPERS: Registry func(Reach) (Registry, error); NameServers func(Reach) (NameServers, error)
+	Registry    func(Reach) (Registry, error)
 }
 
 // Reach says where the readers find what they read; the zero value is the real places.

@@ -22,9 +22,8 @@ type part struct {
 // parts is the visible list.
 func parts() []part {
 	return []part{
-		// HELPERS: add your row and your field of Readers (audit.go) when your file is there:
 		{"gcs", "buckets: settings, IAM, lifecycle, retention, logging", "audit/projects", openGCS},
-		// {"images", "images: digests and tags on every mirror", "registry.k8s.io/manifests", openImages},
+		{"images", "images: digests and tags on every mirror", imageTree + "/manifests", openImages},
 		{"dns", "DNS: records as every authoritative server gives them", "dns/zone-configs", openDNS},
 	}
 }

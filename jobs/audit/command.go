@@ -22,7 +22,7 @@ import (
 // Command returns `steward audit`.
 func Command(deps Deps) *cobra.Command {
 	cmd := job.Group(&cobra.Command{Use: "audit", Short: "Compare what exists with what the repository declares"})
-	cmd.AddCommand(runCommand(deps))
+	cmd.AddCommand(runCommand(deps), diffCommand())
 	return cmd
 }
 

@@ -182,65 +182,196 @@ func put(m *map[string]string, key, value string) {
 // is: manifests of a declared index, signatures, attestations.
 func (l *look) extras() {
 	l.Below = l.strangers(l.mirror, l.image.Path, l.listing.Children)
-	r := newReasons(l)
+	r := l.reasons()
 	r.search()
-	for tag, on := range r.tags {
+	if r.unsure {
+		return // what is open may have a reason
+	}
+	for tag, on := range r.artifacts {
 		put(&l.Tags, l.clean(tag), on)
 	}
 	l.Digests = r.rest()
 }
 
-// reasons knows why undeclared things are there.
+// reasons says why undeclared things are there.
 type reasons struct {
 	*look
-	known   map[string]bool   // digests that are there for a declared one
-	covered map[string]bool   // digests that come with something that is reported
-	tags    map[string]string // undeclared tags, while no reason is known
-	open    map[string]bool   // untagged digests, while no reason is known
-	read    map[string]manifest.Content
-	unsure  bool // a reason may stand in what could not be read
+	known     map[string]bool   // digests that are declared, or belong to one that is
+	covered   map[string]bool   // digests of tags that are reported, and what belongs to them
+	artifacts map[string]string // tags like a signature's, whose subject is not found yet
+	open      map[string]bool   // other digests, while no reason is known
+	read      map[string]manifest.Content
+	unsure    bool // a reason may stand in what could not be read
 }
 
-func newReasons(l *look) *reasons {
-	r := &reasons{look: l, known: map[string]bool{}, covered: map[string]bool{}, tags: map[string]string{}, open: map[string]bool{}, read: map[string]manifest.Content{}}
-	tagged := map[string]bool{}
-	for tag, on := range l.listing.Tags {
-		tagged[on] = true
-		_, declared := l.declared.Tags[tag]
-		_, lost := l.declared.Lost[tag]
-		switch _, artifact := subjectOf(tag); {
-		case declared && l.Moved[tag] == "":
-		case declared || lost: // a moved one is reported
-			r.covered[on] = true
-		default:
-			r.tags[tag] = on
-			if !artifact {
-				r.covered[on] = true
-			}
-		}
-	}
-	for tag, err := range l.listing.Unread {
-		_, declared := l.declared.Tags[tag]
-		_, lost := l.declared.Lost[tag]
-		if !declared && !lost {
-			r.tags[tag] = ""
-			l.miss(":"+tag, err)
-		}
+// reasons sorts what is listed. Undeclared tags that are no artifact's are reported at
+// once.
+func (l *look) reasons() *reasons {
+	r := &reasons{
+		look: l, known: map[string]bool{}, covered: map[string]bool{}, artifacts: map[string]string{},
+		open: map[string]bool{}, read: map[string]manifest.Content{},
 	}
 	for d := range l.declared.Digests {
 		r.known[d] = true
 	}
-	for d := range l.listing.Digests {
-		delete(r.covered, d) // set again below where it is not declared
-		if !r.known[d] && !tagged[d] {
-			r.open[d] = true
-		}
-	}
 	for tag, on := range l.listing.Tags {
-		_, artifact := subjectOf(tag)
-		if _, declared := l.declared.Tags[tag]; !r.known[on] && (declared || !artifact) {
+		_, declared := l.declared.Tags[tag]
+		_, lost := l.declared.Lost[tag]
+		switch _, artifact := subjectOf(tag); {
+		case lost:
+			r.known[on] = true // as what it was meant nobody knows
+		case declared && l.Moved[tag] == "":
+		case declared:
+			r.covered[on] = true
+		case artifact:
+			r.artifacts[tag] = on
+		default:
+			put(&l.Tags, l.clean(tag), on)
 			r.covered[on] = true
 		}
 	}
+	for tag, err := range l.listing.Unread {
+		if _, lost := l.declared.Lost[tag]; !lost && l.declared.Tags[tag].Digests == nil {
+			put(&l.Tags, l.clean(tag), "")
+			l.miss(":"+tag, err)
+		}
+	}
+	carried := map[string]bool{}
+	for _, on := range r.artifacts {
+		carried[on] = true
+	}
+	for d := range l.listing.Digests {
+		if !r.known[d] && !r.covered[d] && !carried[d] {
+			r.open[d] = true
+		}
+	}
 	return r
+}
+
+// subjectOf takes the digest out of the tag that an artifact has where a registry knows
+// no referrers: sha256-HEX, and with cosign's endings.
+func subjectOf(tag string) (string, bool) {
+	hex, ok := strings.CutPrefix(tag, "sha256-")
+	for _, ending := range []string{".sig", ".att", ".sbom"} {
+		hex = strings.TrimSuffix(hex, ending)
+	}
+	digest := "sha256:" + hex
+	return digest, ok && manifest.IsDigest(digest)
+}
+
+// search goes on as long as a reason leads to another: the signature of a manifest of
+// an index is known by the index.
+func (r *reasons) search() {
+	for {
+		r.settle()
+		switch {
+		case len(r.artifacts)+len(r.open) == 0 || r.ctx.Err() != nil:
+			return
+		case r.indexes(r.known) || r.indexes(r.covered) || r.subjects():
+		default:
+			return
+		}
+	}
+}
+
+// settle takes out what has a reason by now.
+func (r *reasons) settle() {
+	for again := true; again; {
+		again = false
+		for tag, on := range r.artifacts {
+			subject, _ := subjectOf(tag)
+			switch {
+			case r.known[subject]:
+				r.known[on] = true
+			case r.covered[subject]:
+				r.covered[on] = true
+			default:
+				continue
+			}
+			delete(r.artifacts, tag)
+			again = true
+		}
+	}
+	maps.DeleteFunc(r.open, func(d string, _ bool) bool { return r.known[d] || r.covered[d] })
+}
+
+// indexes reads the indexes of a set that were not read, and adds their manifests to
+// it, until nothing is open. It tells whether there was one.
+func (r *reasons) indexes(set map[string]bool) bool {
+	progress := false
+	for _, d := range slices.Sorted(maps.Keys(set)) {
+		mediaType, listed := r.listing.Digests[d]
+		if _, again := r.read[d]; again || !listed || !set[d] || !mayBeIndex(mediaType) {
+			continue
+		}
+		for _, m := range r.content(d, maxIndexes).Manifests {
+			set[m] = true
+			delete(r.open, m)
+		}
+		if progress = true; len(r.open)+len(r.artifacts) == 0 {
+			break
+		}
+	}
+	return progress
+}
+
+// mayBeIndex leaves out what is none by its media type; registries that list no
+// digests tell none.
+func mayBeIndex(mediaType string) bool {
+	return mediaType == "" || strings.Contains(mediaType, "index") || strings.Contains(mediaType, "manifest.list")
+}
+
+// subjects reads what is still open, because it may be attached to something. It tells
+// whether a reason was found.
+func (r *reasons) subjects() bool {
+	found := false
+	for _, d := range slices.Sorted(maps.Keys(r.open)) {
+		switch subject := r.content(d, maxIndexes+maxOpen).Subject; {
+		case r.known[subject]:
+			r.known[d], found = true, true
+		case r.covered[subject]:
+			r.covered[d], found = true, true
+		}
+	}
+	return found
+}
+
+// content reads a manifest, once for all mirrors. What cannot be read leaves the rest
+// open: it is said once, and nothing is reported that it could explain.
+func (r *reasons) content(digest string, most int) manifest.Content {
+	if c, again := r.read[digest]; again {
+		return c
+	}
+	c, err := manifest.Content{}, error(nil)
+	if len(r.read) >= most {
+		err = audit.Fail(finding.TooLarge, "more than %d manifests would have to be read to know why others are there", most)
+	} else {
+		c, err = r.contents.get(r.ctx, digest, func() (manifest.Content, error) { return r.registry.Content(r.ctx, r.name, digest) })
+	}
+	r.read[digest] = c
+	if err != nil && !r.unsure {
+		r.unsure = true
+		r.miss("@"+digest, err)
+	}
+	return c
+}
+
+// rest is what nothing explains, without what belongs to another part of it.
+func (r *reasons) rest() []string {
+	part := map[string]bool{}
+	for d := range r.open {
+		for _, m := range r.read[d].Manifests {
+			part[m] = true
+		}
+		if r.open[r.read[d].Subject] {
+			part[d] = true
+		}
+	}
+	var all []string
+	for _, d := range slices.Sorted(maps.Keys(r.open)) {
+		if !part[d] {
+			all = append(all, d)
+		}
+	}
+	return all
 }

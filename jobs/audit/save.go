@@ -72,7 +72,7 @@ func (s sinks) save(ctx context.Context, all []finding.Finding, opts report.Opti
 	}
 	if s.public != nil {
 		for _, p := range published() {
-			errs = append(errs, put(ctx, s.public, p, all, opts))
+			errs = append(errs, publish(ctx, s.public, p, all, opts))
 		}
 	}
 	if s.private != nil {
@@ -88,7 +88,7 @@ func (s sinks) save(ctx context.Context, all []finding.Finding, opts report.Opti
 	return errors.Join(errs...)
 }
 
-func put(ctx context.Context, s state.Store, a artifact, all []finding.Finding, opts report.Options) error {
+func publish(ctx context.Context, s state.Store, a artifact, all []finding.Finding, opts report.Options) error {
 	var b bytes.Buffer
 	if err := report.Write(&b, a.format, all, opts); err != nil {
 		return fmt.Errorf("publish %s: %w", a.file, err)

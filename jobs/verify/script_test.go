@@ -12,10 +12,11 @@ import (
 
 	"sigs.k8s.io/steward/internal/scripttest"
 	"sigs.k8s.io/steward/internal/wire"
+	"sigs.k8s.io/steward/internal/wire/cli"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"steward": func() { os.Exit(wire.Main(wire.StewardCommand())) }})
+	testscript.Main(m, map[string]func(){"steward": func() { os.Exit(wire.Main(cli.Command())) }})
 }
 
 // The scripts are the manual of the command; $STEWARD is this repository.

@@ -1,7 +1,10 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package wire
+// Package cli puts the steward command line together: jobs, what they read with, and
+// clients of the servers. It is apart from package wire because a server must not link
+// what can reach a cloud.
+package cli
 
 import (
 	"encoding/json"
@@ -24,8 +27,8 @@ import (
 	"sigs.k8s.io/steward/plugins"
 )
 
-// StewardCommand is steward: every job, check and client, as NOUN VERB.
-func StewardCommand() *cobra.Command {
+// Command is steward: every job, check and client, as NOUN VERB.
+func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "steward",
 		Short: "Run a community's infrastructure from its repository and its OWNERS files",
