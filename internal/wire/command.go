@@ -32,7 +32,13 @@ func Main(cmd *cobra.Command) int {
 	return job.Code(err)
 }
 
+// release is the version of an image; what builds images has the linker set it.
+var release string
+
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
