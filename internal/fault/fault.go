@@ -11,6 +11,7 @@
 package fault
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -128,6 +129,29 @@ type Engine struct {
 	mu       sync.Mutex
 	rules    []*Armed
 	requests []Request
+	asked    chan struct{} // closed at the next request, if anybody waits
+}
+
+// Until waits for the nth request since the start or the last Heal, and returns the
+// error of ctx if that ends before.
+func (e *Engine) Until(ctx context.Context, n int) error {
+	for {
+		e.mu.Lock()
+		done := len(e.requests) >= n
+		if e.asked == nil {
+			e.asked = make(chan struct{})
+		}
+		asked := e.asked
+		e.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-asked:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Inject installs rules after those that are there.
@@ -170,6 +194,10 @@ func (e *Engine) Meet(method, path string) *Rule {
 		}
 	}
 	e.requests = append(e.requests, Request{method, path, hit.Name()})
+	if e.asked != nil {
+		close(e.asked)
+		e.asked = nil
+	}
 	if hit == nil {
 		return nil
 	}

@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/report"
-	"sigs.k8s.io/steward/internal/state"
 )
 
 // Command returns `steward audit`.
@@ -94,7 +93,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.release, "release", "", "report the absences that a brake held one by one: the hash that it printed")
 	flags.IntVar(&f.parallel, "parallel", 64, "what is read at once, at the most")
 	flags.Float64Var(&f.reach.Rate, "rate", 0, "requests a second to one API, at the most; 0 for what its quota leaves room for")
-	flags.DurationVar(&f.lockFor, "lock-for", 10*time.Minute, "how long the lock of a run that died is respected")
+	flags.DurationVar(&f.lockFor, "lock-for", time.Minute, "how long the lock of a run that died is respected, and waited for")
 	flags.StringVar(&f.reach.GCS, "gcs-endpoint", "", "Cloud Storage's JSON API, where it is not Google's")
 	flags.StringArrayVar(&f.registries, "registry", nil, "HOST=ADDRESS asks ADDRESS for the registry HOST; repeat, * is every host")
 	flags.StringArrayVar(&f.nameServers, "nameserver", nil, "ZONE=ADDRESS asks this server instead of those the zone is delegated to; repeat, * is every zone")
@@ -127,8 +126,8 @@ func (f *runFlags) check() error {
 	if f.resume && f.state == "" {
 		errs = append(errs, errors.New("flag --resume: goes with --state, where the interrupted run is"))
 	}
-	if f.lockFor < time.Minute {
-		errs = append(errs, errors.New("flag --lock-for: at least a minute"))
+	if f.lockFor < time.Second {
+		errs = append(errs, errors.New("flag --lock-for: at least a second"))
 	}
 	return errors.Join(errs...)
 }
@@ -165,7 +164,7 @@ func (f *runFlags) run(cmd *cobra.Command, deps Deps, names []string) (err error
 	}
 	a := &auditor{deps: deps, source: f.source}
 	a.now = a.clock()
-	sinks, unlock, err := f.connect(ctx, a)
+	sinks, unlock, err := f.connect(ctx, a, func(text string) { f.note(cmd, text) })
 	if err != nil {
 		return err
 	}
@@ -181,7 +180,7 @@ func (f *runFlags) note(cmd *cobra.Command, text string) {
 }
 
 // connect opens the stores and takes the lock.
-func (f *runFlags) connect(ctx context.Context, a *auditor) (sinks, func() error, error) {
+func (f *runFlags) connect(ctx context.Context, a *auditor, tell func(string)) (sinks, func() error, error) {
 	s := sinks{artifacts: f.artifacts}
 	nothing := func() error { return nil }
 	var err error
@@ -201,43 +200,8 @@ func (f *runFlags) connect(ctx context.Context, a *auditor) (sinks, func() error
 	if s.key, err = reportKey(ctx, a.store); err != nil {
 		return s, nil, fmt.Errorf("flag --state: %w", err)
 	}
-	unlock, err := hold(ctx, a.store, f.lockFor)
+	unlock, err := hold(ctx, a.store, f.lockFor, tell)
 	return s, unlock, err
-}
-
-// hold takes the lock and renews it until the returned function is called.
-func hold(ctx context.Context, s state.Store, ttl time.Duration) (func() error, error) {
-	host, _ := os.Hostname() // a name for people; without one the process id tells enough
-	lock, err := state.Acquire(ctx, s, lockKey, fmt.Sprintf("%s pid %d", host, os.Getpid()), ttl)
-	if err != nil {
-		return nil, fmt.Errorf("flag --state: %w", err)
-	}
-	stop, stopped := make(chan struct{}), make(chan error, 1)
-	go func() {
-		tick := time.NewTicker(ttl / 4)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stop:
-				stopped <- nil
-				return
-			case <-tick.C:
-				if err := lock.Renew(context.WithoutCancel(ctx)); errors.Is(err, state.ErrConflict) {
-					stopped <- fmt.Errorf("the lock was taken over by another run: %w", err)
-					return
-				}
-			}
-		}
-	}()
-	return func() error {
-		close(stop)
-		if err := <-stopped; err != nil {
-			return err
-		}
-		kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
-		defer cancel()
-		return lock.Release(kept)
-	}, nil
 }
 
 // finish shows the report and says how the run ended.
