@@ -281,8 +281,8 @@ func guarded(f finding.Finding) finding.Finding {
 func (d *differ) undeclared(r *row, path, element string, declared, seen *Bucket) bool {
 	value := seen.Fields[path].Value
 	switch {
-	case public(element) && r.path != "iam":
-		return declared.Fields["uniformAccess"].Value == "true"
+	case r.elements != nil && declared.Fields["uniformAccess"].Value == "true" && r.path != "iam":
+		return public(element) && r.path != "labels"
 	case r.path == "iam":
 		return public((change{element: element}).member())
 	case r.rule == ruleRecreated || r.partOf != "" || value == "" || value == r.usual:

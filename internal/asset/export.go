@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
+	"unicode"
 
 	"sigs.k8s.io/steward/internal/finding"
 )
@@ -54,6 +56,13 @@ type memo map[string][]element
 type Line struct {
 	Value  string // may have several lines
 	Number int    // of the label, from 1
+	below  int    // lines between it and where the value begins
+}
+
+// newLine trims a value that begins behind its label.
+func newLine(raw string, number int) Line {
+	value := strings.TrimLeftFunc(raw, unicode.IsSpace)
+	return Line{strings.TrimSpace(value), number, strings.Count(raw[:len(raw)-len(value)], "\n")}
 }
 
 // parseExport reads the files of one bucket; data is by file name.
@@ -107,8 +116,15 @@ func (e *exported) problem(file, setting string, number int, format string, args
 	})
 }
 
-// finish takes back what means nothing by itself.
+// finish takes back what means nothing by itself, and the lists of a bucket whose access
+// is uniform: they are not in force.
 func (w writer) finish() {
+	if w.bucket.Fields["uniformAccess"].Value == "true" {
+		maps.DeleteFunc(w.bucket.Fields, func(path string, _ Field) bool {
+			set, _, _ := strings.Cut(path, "/")
+			return set == "acl" || set == "defaultObjectAcl"
+		})
+	}
 	for i := range w.table.rows {
 		r := &w.table.rows[i]
 		if whole, ok := w.bucket.Fields[r.partOf]; r.partOf != "" && (!ok || whole.Value == "") {
@@ -184,7 +200,7 @@ func (e *exported) multiline(r *row, file string, l Line) {
 			return
 		}
 	}
-	e.set(r.path, file, l.Number, elements, newCursor(l.Value, l.Number).line)
+	e.set(r.path, file, l.Number, elements, newCursor(l.Value, l.Number+l.below).line)
 	if len(e.bucket.Leaks) == 0 && r.path != "labels" {
 		e.memo[l.Value] = elements
 	}
@@ -211,9 +227,9 @@ func Lines(data, bucket string) (map[string]Line, error) {
 				problems = append(problems, lineError{number, fmt.Errorf("says %.100q twice", label)})
 			}
 			start = at + strings.IndexByte(text, ':') + 1
-			lines[label] = Line{strings.TrimSpace(data[start : at+len(text)]), number}
+			lines[label] = newLine(data[start:at+len(text)], number)
 		case label != "" && strings.HasPrefix(text, "\t "):
-			lines[label] = Line{strings.TrimSpace(data[start : at+len(text)]), lines[label].Number}
+			lines[label] = newLine(data[start:at+len(text)], lines[label].Number)
 		case strings.TrimSpace(text) != "":
 			problems = append(problems, lineError{number, fmt.Errorf("has the line %.100q", text)})
 		}
