@@ -50,6 +50,7 @@ type comparer struct {
 	zone    *Zone
 	secrets *secret.Scanner
 	servers []server
+	records map[Key]*Record
 	asked   map[string][]string
 	hidden  map[Key][]Credential // sets with a credential in them, on either side
 	out     Comparison
@@ -69,9 +70,16 @@ func Compare(z *Zone, all []Observed, secrets *secret.Scanner) Comparison {
 	if z.Faulty {
 		return Comparison{}
 	}
-	c := &comparer{zone: z, secrets: secrets, asked: map[string][]string{}, hidden: map[Key][]Credential{}}
-	for _, q := range z.Questions() {
-		c.asked[q.Name] = q.Types
+	c := &comparer{
+		zone: z, secrets: secrets, records: make(map[Key]*Record, len(z.Records)), asked: map[string][]string{}, hidden: map[Key][]Credential{},
+	}
+	for i := range z.Records {
+		c.records[z.Records[i].Key()] = &z.Records[i]
+	}
+	if slices.ContainsFunc(all, func(o Observed) bool { return o.View != nil && !o.View.Whole }) {
+		for _, q := range z.Questions() {
+			c.asked[q.Name] = q.Types
+		}
 	}
 	for _, o := range all {
 		c.servers = append(c.servers, c.index(o))
@@ -94,7 +102,7 @@ func (c *comparer) index(o Observed) server {
 	s.sets, s.unknown = make(map[Key]RRset, len(o.View.Sets)), map[Key]bool{}
 	for _, set := range o.View.Sets {
 		if set.Type == "NS" && slices.Contains(o.View.Child, set.Name) {
-			if r := c.zone.Record(set.Key()); r != nil {
+			if r := c.records[set.Key()]; r != nil {
 				set.TTL = r.TTL
 			}
 		}
@@ -111,11 +119,11 @@ func (c *comparer) index(o Observed) server {
 // synthesised tells an answer that a declared wildcard gives for a name which has no
 // such set itself.
 func (c *comparer) synthesised(set RRset) bool {
-	if c.zone.Record(set.Key()) != nil || strings.HasPrefix(set.Name, "*.") {
+	if c.records[set.Key()] != nil || strings.HasPrefix(set.Name, "*.") {
 		return false
 	}
 	for above := parent(set.Name); under(above, c.zone.Name); above = parent(above) {
-		if r := c.zone.Record(Key{"*." + above, set.Type}); r != nil {
+		if r := c.records[Key{"*." + above, set.Type}]; r != nil {
 			return r.TTL == set.TTL && slices.Equal(r.Values, set.Values)
 		}
 	}
@@ -196,11 +204,11 @@ func (c *comparer) skip(key Key) bool {
 	case "SOA", "RRSIG", "NSEC", "NSEC3", "NSEC3PARAM", "DNSKEY", "CDS", "CDNSKEY", "ZONEMD", "TYPE65534", "ALIAS":
 		return true
 	case "NS":
-		if key.Name == z.Name && z.Record(key) == nil {
+		if key.Name == z.Name && c.records[key] == nil {
 			return true
 		}
 	case "A", "AAAA":
-		if z.Record(Key{key.Name, "ALIAS"}) != nil {
+		if c.records[Key{key.Name, "ALIAS"}] != nil {
 			return true
 		}
 	}
@@ -239,10 +247,12 @@ func (c *comparer) set(key Key) {
 		return
 	}
 	var declared *RRset
-	if r := c.zone.Record(key); r != nil {
+	if r := c.records[key]; r != nil {
 		c.out.Declared++
 		set := r.RRset
-		set.Values, _ = redact(c.secrets, set)
+		if len(c.hidden[key]) > 0 {
+			set.Values, _ = redact(c.secrets, set)
+		}
 		declared = &set
 	}
 	if len(states) > 1 || !same(declared, states[0].set) {
@@ -342,7 +352,7 @@ func (c *comparer) takeover(key Key, declared *RRset, states []state) bool {
 // about begins a finding on a set of the zone.
 func (c *comparer) about(key Key, rule string, severity finding.Severity, message string) finding.Finding {
 	f := finding.Finding{Rule: rule, Severity: severity, Object: key.String(), File: c.zone.File, Message: message}
-	if r := c.zone.Record(key); r != nil {
+	if r := c.records[key]; r != nil {
 		f.File, f.Line = r.File, r.Line
 	}
 	if len(c.hidden[key]) > 0 {
@@ -445,7 +455,7 @@ func (c *comparer) zoneItself() {
 // found; where these have no names, with each other. octoDNS leaves them alone.
 func (c *comparer) nameServers(all []Observed) {
 	key := Key{c.zone.Name, "NS"}
-	if c.zone.Record(key) != nil || c.zone.isUnclear(key.Name) {
+	if c.records[key] != nil || c.zone.isUnclear(key.Name) {
 		return // compared as any set
 	}
 	var expected []string

@@ -166,7 +166,7 @@ func (l *loader) readProviders(n *yaml.Node) {
 // readProvider reads what concerns the declared records, and refuses options that would
 // give files another meaning.
 func (l *loader) readProvider(p *Provider, body *yaml.Node) {
-	for _, e := range l.entries(l.config.File, l.config.File+" "+p.ID, body) {
+	for _, e := range l.entries(l.config.File, l.config.File+" "+l.named(p.ID), body) {
 		value := follow(e.value)
 		wrong := func(format string, args ...any) {
 			p.faulty = true
@@ -211,16 +211,20 @@ func (l *loader) readZones(n *yaml.Node) {
 		l.readZone(e)
 	}
 	slices.SortStableFunc(l.config.Zones, func(a, b *Zone) int { return strings.Compare(a.Name, b.Name) })
-	l.config.Zones = slices.CompactFunc(l.config.Zones, func(a, b *Zone) bool {
-		if a.Name == b.Name {
-			l.errorf(ruleConfig, place{l.config.File, b.Line, b.Name}, "zone %s is configured twice, in other letters at line %d", b.Name, a.Line)
+	kept := l.config.Zones[:0]
+	for _, z := range l.config.Zones {
+		if len(kept) > 0 && kept[len(kept)-1].Name == z.Name {
+			l.errorf(ruleConfig, place{l.config.File, z.Line, l.config.File + " " + z.Name},
+				"zone %s is configured twice: in other letters at line %d", z.Name, kept[len(kept)-1].Line)
+			continue
 		}
-		return a.Name == b.Name
-	})
+		kept = append(kept, z)
+	}
+	l.config.Zones = kept
 }
 
 func (l *loader) readZone(e entry) {
-	object := l.config.File + " " + e.key.Value
+	object := l.config.File + " " + l.named(e.key.Value)
 	at := l.at(e.key, object)
 	if strings.Contains(e.key.Value, "*") {
 		l.errorf(ruleConfig, at, "zones by pattern take their names from a provider, which steward does not ask: list them")

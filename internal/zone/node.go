@@ -73,9 +73,9 @@ func follow(n *yaml.Node) *yaml.Node {
 
 // Bounds of what aliases and merge keys may multiply.
 const (
-	maxMerges = 8         // nested merge keys; they may lead in circles
-	maxMerged = 100_000   // pairs that merge keys bring, of all files
-	maxValues = 2_000_000 // records and values, of all zones
+	maxMerges = 8       // nested merge keys; they may lead in circles
+	maxMerged = 100_000 // pairs that merge keys bring, of all files
+	maxValues = 500_000 // records and values, of all zones
 )
 
 // entries lists the pairs of a mapping as PyYAML sees them: merged mappings first, and
@@ -98,7 +98,7 @@ func (p *problems) merge(file, object string, n *yaml.Node, depth int) []entry {
 			continue
 		}
 		if first, twice := lines[key.Value]; twice {
-			p.errorf(ruleTwice, place{file, key.Line, object + " " + key.Value},
+			p.errorf(ruleTwice, place{file, key.Line, object + " " + p.named(key.Value)},
 				"%s is a key twice: what line %d says of it is lost", p.shown(key.Value), first)
 		}
 		lines[key.Value] = key.Line

@@ -82,10 +82,7 @@ func (b *builder) join(docs []*document, i int) {
 
 // name reads all records of one name.
 func (b *builder) name(p *Provider, file string, e entry) {
-	object := file + " " + e.key.Value
-	if e.key.Value == "" {
-		object = file + " ''"
-	}
+	object := file + " " + b.named(e.key.Value)
 	at := place{file, e.key.Line, object}
 	// Python makes a text of a number again, which is the same for decimal ones only.
 	if kind := b.misread(e.key); kind != "" && !decimal(e.key.Value) {

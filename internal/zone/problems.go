@@ -91,3 +91,14 @@ func (p *problems) shown(text string) string {
 	text, _ = p.secrets.Redact(text)
 	return fmt.Sprintf("%.80q", text)
 }
+
+// named is a key as objects of findings hold it: as it is, where it is a name.
+func (p *problems) named(key string) string {
+	if key == "" {
+		return "''"
+	}
+	if text, found := p.secrets.Redact(key); len(found) > 0 || len(key) > maxName {
+		return p.shown(text)
+	}
+	return printable(key)
+}

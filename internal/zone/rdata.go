@@ -106,6 +106,8 @@ func data(rr dns.RR) (string, error) {
 		return fmt.Sprintf("%d %d %s", rr.Algorithm, rr.Type, strings.ToLower(rr.FingerPrint)), nil
 	case *dns.TLSA:
 		return fmt.Sprintf("%d %d %d %s", rr.Usage, rr.Selector, rr.MatchingType, strings.ToLower(rr.Certificate)), nil
+	case *dns.RFC3597: // a type that the library does not know
+		return fmt.Sprintf(`\# %d %s`, len(rr.Rdata)/2, strings.ToLower(rr.Rdata)), nil
 	}
 	return printable(strings.TrimPrefix(rr.String(), rr.Header().String())), nil
 }
