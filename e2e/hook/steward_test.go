@@ -52,23 +52,41 @@ func startSteward(t testing.TB, g *github, settings string, flags ...string) *st
 	return s
 }
 
+// debugLog makes the log say when a pass is over, so that start also waits for the one at the start.
+const debugLog = "--log-level=debug"
+
 // start runs the program on the same data as before and returns when it serves, on other ports.
 func (s *steward) start(flags ...string) {
 	s.t.Helper()
-	serving := make(chan map[string]any, 1)
+	serving := make(chan map[string]any, 2)
+	messages := []string{"Serving"}
+	if slices.Contains(s.flags, debugLog) {
+		messages = append(messages, "Pass")
+	}
+	seen := 0
 	s.proc = start(s.t, filepath.Join(s.dir, "steward-hook.log"), func(line []byte) bool {
 		var entry map[string]any
-		if json.Unmarshal(line, &entry) != nil || entry["msg"] != "Serving" {
-			return true
+		if json.Unmarshal(line, &entry) == nil && entry["msg"] == messages[seen] {
+			seen++
+			serving <- entry
 		}
-		serving <- entry
-		return false
+		return seen < len(messages)
 	}, "steward-hook", slices.Concat(s.flags, flags)...)
+	for range messages {
+		s.learn(serving)
+	}
+}
+
+// learn takes the addresses from the first entry that start waits for; a later one has none.
+func (s *steward) learn(serving <-chan map[string]any) {
+	s.t.Helper()
 	select {
 	case entry := <-serving:
-		s.Webhook, _ = entry["address"].(string)
-		s.Debug, _ = entry["debug"].(string)
-		s.Metrics, _ = entry["metrics"].(string)
+		if entry["msg"] == "Serving" {
+			s.Webhook, _ = entry["address"].(string)
+			s.Debug, _ = entry["debug"].(string)
+			s.Metrics, _ = entry["metrics"].(string)
+		}
 	case <-s.proc.exited:
 		s.t.Fatalf("steward-hook ended:\n%s", s.proc.tail())
 	case <-time.After(patience):
