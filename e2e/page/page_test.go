@@ -8,6 +8,7 @@ package page
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/url"
 	"os"
@@ -93,7 +94,7 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(stop)
 	ctx, stop = chromedp.NewContext(ctx)
 	t.Cleanup(stop)
-	if err := chromedp.Run(ctx); err != nil {
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
 		t.Fatalf("start Chromium: %v", err)
 	}
 	return ctx
@@ -123,11 +124,12 @@ func visit(t *testing.T, parent context.Context, l look, address string) context
 	t.Helper()
 	tab, stop := chromedp.NewContext(parent)
 	t.Cleanup(stop)
+	var errs [4]error
 	origin, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	chromedp.ListenTarget(tab, func(event any) {
+	err = chromedp.Listen(tab, func(event any) {
 		switch e := event.(type) {
 		case *network.EventRequestWillBeSent:
 			if !strings.HasPrefix(e.Request.URL, origin.Scheme+"://"+origin.Host+"/") {
@@ -138,17 +140,22 @@ func visit(t *testing.T, parent context.Context, l look, address string) context
 				t.Errorf("%s: %s %s", l.name, e.Entry.Level, e.Entry.Text)
 			}
 		case *runtime.EventExceptionThrown:
-			t.Errorf("%s: %s", l.name, e.ExceptionDetails.Error())
+			t.Errorf("%s: %s", l.name, e.ExceptionDetails.Text)
 		}
 	})
-	mobile := chromedp.EmulateViewport(l.width, 900)
+	if err != nil {
+		t.Fatalf("%s: open a tab: %v", l.name, err)
+	}
+	screen := chromedp.EmulateViewport(l.width, 900)
 	if l.phone {
-		mobile = chromedp.EmulateViewport(l.width, 844, chromedp.EmulateMobile, chromedp.EmulateScale(2))
+		screen = chromedp.EmulateViewport(l.width, 844, chromedp.EmulateMobile, chromedp.EmulateScale(2))
 	}
 	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: l.scheme}}
-	err = chromedp.Run(tab, network.Enable(), log.Enable(), runtime.Enable(), mobile,
-		emulation.SetEmulatedMedia().WithFeatures(features), emulation.SetScriptExecutionDisabled(!l.script), chromedp.Navigate(address))
-	if err != nil {
+	_, errs[0] = chromedp.Call(tab, network.Enable, network.EnableParams{})
+	_, errs[1] = chromedp.Call(tab, log.Enable, log.EnableParams{})
+	_, errs[2] = chromedp.Call(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
+	_, errs[3] = chromedp.Call(tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !l.script})
+	if err := errors.Join(errors.Join(errs[:]...), chromedp.Do(tab, screen, chromedp.Navigate(address))); err != nil {
 		t.Fatalf("%s: open %s: %v", l.name, address, err)
 	}
 	return tab
@@ -157,8 +164,8 @@ func visit(t *testing.T, parent context.Context, l look, address string) context
 // ask evaluates an expression of a whole number in the page.
 func ask(t *testing.T, tab context.Context, expression string) int {
 	t.Helper()
-	var n int
-	if err := chromedp.Run(tab, chromedp.Evaluate(expression, &n)); err != nil {
+	n, err := chromedp.Run(tab, chromedp.Evaluate[int](expression))
+	if err != nil {
 		t.Fatalf("evaluate %s: %v", expression, err)
 	}
 	return n
@@ -171,8 +178,8 @@ func keep(t *testing.T, tab context.Context, name string) {
 	if dir == "" {
 		return
 	}
-	var png []byte
-	if err := chromedp.Run(tab, chromedp.FullScreenshot(&png, 100)); err != nil {
+	png, err := chromedp.Run(tab, chromedp.FullScreenshot(100))
+	if err != nil {
 		t.Fatalf("screenshot of %s: %v", name, err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600); err != nil {
@@ -205,7 +212,7 @@ func TestPages(t *testing.T) {
 				t.Errorf("the report is %d pixels wider than the screen", n)
 			}
 			all := ask(t, report, shownRows)
-			if err := chromedp.Run(report, chromedp.Click("label.chip:last-of-type", chromedp.ByQuery)); err != nil {
+			if err := chromedp.Do(report, chromedp.Click(chromedp.CSS("label.chip:last-of-type"))); err != nil {
 				t.Fatal(err)
 			}
 			if some := ask(t, report, shownRows); all == 0 || some == 0 || some > all {
