@@ -23,6 +23,7 @@ func programs() []program {
 	return []program{
 		{"git", "git"}, // clones, and the http-backend of the GitHub fake
 		{"gcc", "gcc"}, // the race detector links with it
+		{"chromium", "chromium"},
 	}
 }
 
