@@ -277,9 +277,9 @@ func (c *Client) refusal(resp *http.Response, body []byte) error {
 	}
 	var said struct{ Error struct{ Message string } }
 	_ = json.Unmarshal(body, &said) // without words the status has to do
-	message, _ := c.scanner.Redact(said.Error.Message)
+	message, found := c.scanner.Redact(said.Error.Message)
 	answer := &apiError{code: resp.StatusCode, message: fmt.Sprintf("%s: %.200s", resp.Status, message)}
-	if message == "" {
+	if message == "" || len(found) > 0 { // a gap is shown to everybody
 		answer.message = resp.Status
 	}
 	if answer.code == http.StatusBadRequest && strings.HasPrefix(message, "Unknown project id") {
