@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
@@ -152,7 +153,7 @@ func visit(t *testing.T, parent context.Context, l look, address string) context
 	}
 	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: l.scheme}}
 	_, errs[0] = chromedp.Call(tab, network.Enable, network.EnableParams{})
-	_, errs[1] = chromedp.Call(tab, log.Enable, log.EnableParams{})
+	_, errs[1] = chromedp.Call(tab, log.Enable, cdp.Empty{})
 	_, errs[2] = chromedp.Call(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
 	_, errs[3] = chromedp.Call(tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !l.script})
 	if err := errors.Join(errors.Join(errs[:]...), chromedp.Do(tab, screen, chromedp.Navigate(address))); err != nil {
