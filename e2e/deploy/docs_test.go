@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/steward/internal/webhook"
 	"sigs.k8s.io/steward/internal/wire/cli"
 )
 
@@ -144,4 +145,22 @@ func TestDocumentedFiles(t *testing.T) {
 			t.Errorf("docs/deploy.md does not explain component %s", c)
 		}
 	}
+}
+
+// The file with two values of the webhook secret is one that steward-hook reads.
+func TestDocumentedRotation(t *testing.T) {
+	for _, block := range blocks(t, "sh") {
+		if _, rest, ok := strings.Cut(block, "cat > hmac <<'YAML'\n"); ok {
+			file, _, _ := strings.Cut(rest, "YAML\n")
+			secrets, err := webhook.ParseSecrets([]byte(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if all := secrets.For("any/repository"); len(all) != 2 {
+				t.Errorf("%d secrets are valid at once", len(all))
+			}
+			return
+		}
+	}
+	t.Error("docs/deploy.md writes no file called hmac")
 }

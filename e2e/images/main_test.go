@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -515,5 +516,42 @@ func TestDocumented(t *testing.T) {
 		if !strings.Contains(string(page), "\n| `"+row.name+"` |") {
 			t.Errorf("docs/deploy.md does not list %s", row.name)
 		}
+	}
+}
+
+// Manifests and jobs name images of the table, all of one version, and what compares revisions gets the one with git.
+func TestNamedImages(t *testing.T) {
+	root, err := toolbin.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, row := range images() {
+		known[row.name] = true
+	}
+	named := regexp.MustCompile(`image: registry\.example\.org/steward/([^:\s]+):(\S+)`)
+	tags, found := map[string]bool{}, 0
+	err = fs.WalkDir(os.DirFS(filepath.Join(root, "config")), ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || path.Ext(file) != ".yaml" {
+			return err
+		}
+		content, err := os.ReadFile(filepath.Join(root, "config", file))
+		for _, m := range named.FindAllStringSubmatch(string(content), -1) {
+			found++
+			tags[m[2]] = true
+			if !known[m[1]] {
+				t.Errorf("%s: there is no image %s", file, m[1])
+			}
+			if strings.Contains(string(content), "--base=") && m[1] != "steward-git" {
+				t.Errorf("%s: %s has no git", file, m[1])
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found < 3 || len(tags) != 1 {
+		t.Errorf("found %d images of the versions %v", found, tags)
 	}
 }
