@@ -137,8 +137,8 @@ func (z *Zone) Questions() []Question {
 		case z.isUnclear(name), at != "" && at != name:
 		case at == name:
 			all = append(all, Question{name, cut})
-		case name == z.Name: // no CNAME can be there, and every server refuses one
-			all = append(all, Question{name, types[1:]})
+		case name == z.Name: // a CNAME cannot be there, and the DS is in the parent
+			all = append(all, Question{name, slices.DeleteFunc(AskedTypes(), func(t string) bool { return t == "CNAME" || t == "DS" })})
 		default:
 			all = append(all, Question{name, types})
 		}
