@@ -291,7 +291,7 @@ func TestHiddenLists(t *testing.T) {
 	}
 }
 
-// TestPublicListsBehindUniformAccess (AB-5): who turns uniform access off lets old lists
+// TestPublicListsBehindUniformAccess (AB-11): who turns uniform access off lets old lists
 // speak again.
 func TestPublicListsBehindUniformAccess(t *testing.T) {
 	s := plainSample()
@@ -361,7 +361,7 @@ func TestObservedSecrets(t *testing.T) {
 	}
 }
 
-// TestHugeAnswersAreBounded (AB-8).
+// TestHugeAnswersAreBounded (AB-12).
 func TestHugeAnswersAreBounded(t *testing.T) {
 	tree := load(t, plainSample().export(t, fstest.MapFS{}, "p", "bucket"))
 	resource, policy := plainSample().api("bucket"), plainSample().policy()
@@ -392,7 +392,7 @@ func TestHugeAnswersAreBounded(t *testing.T) {
 	}
 }
 
-// TestFixesAreNoTrap: a suggested command holds nothing that a shell would take apart.
+// TestFixesAreNoTrap (AB-14): a suggested command holds nothing that a shell would take apart.
 func TestFixesAreNoTrap(t *testing.T) {
 	for member, want := range map[string]bool{"group:z@example.org": true, "user:x;reboot@example.org": false, "user:$(id)": false, "user:a b": false, "user:é@example.org": false} {
 		s := plainSample()
@@ -407,6 +407,20 @@ func TestFixesAreNoTrap(t *testing.T) {
 	want := "gcloud storage buckets add-iam-policy-binding gs://bucket --member=group:a@example.org --role=roles/storage.objectAdmin"
 	if got := compare(t, "p", plainSample(), s).Found; got[0].Fix != want {
 		t.Error(got[0].Fix)
+	}
+}
+
+// TestEveryFieldIsExplained: the page for people names what the table has.
+func TestEveryFieldIsExplained(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/audit-buckets.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(raw)
+	for _, r := range fields() {
+		if !strings.Contains(page, "`"+r.path+"`") && !strings.Contains(page, "`"+r.path+"/") || !strings.Contains(page, "`"+r.rule+"`") {
+			t.Errorf("%s (%s) is not in docs/audit-buckets.md", r.path, r.rule)
+		}
 	}
 }
 

@@ -24,7 +24,9 @@ type command func(r *http.Request, body []byte) (any, error)
 
 func (s *Server) controls() map[string]command {
 	return map[string]command{
-		"GET /_fake/requests":  func(*http.Request, []byte) (any, error) { return append([]fault.Request{}, s.Faults.Requests()...), nil },
+		"GET /_fake/requests": func(*http.Request, []byte) (any, error) {
+			return append([]fault.Request{}, s.Faults.Requests()...), nil
+		},
 		"GET /_fake/unknown":   func(*http.Request, []byte) (any, error) { return append([]string{}, s.Unknown()...), nil },
 		"POST /_fake/faults":   s.addFaults,
 		"DELETE /_fake/faults": func(*http.Request, []byte) (any, error) { s.Faults.Heal(); return struct{}{}, nil },
