@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -66,20 +67,28 @@ func (r *Registry) resolve(ctx context.Context, repo name.Repository, reference 
 	return digest, nil
 }
 
-// fetch returns a manifest and the digest that its bytes have.
-func (r *Registry) fetch(ctx context.Context, repo name.Repository, reference string) ([]byte, string, error) {
+// fetch returns a manifest and the digest that its bytes have. A page that somebody puts
+// in the place of a manifest has a digest too; it is not taken for one.
+func (r *Registry) fetch(ctx context.Context, repo name.Repository, reference string) (c manifest.Content, digest string, err error) {
 	what := repo.String() + "/manifests/" + reference
 	resp, body, err := r.get(ctx, repo.Registry, repo.Scope("pull"), http.MethodGet, address(repo, reference), accepted())
 	switch {
 	case err != nil:
-		return nil, "", err
+		return c, "", err
 	case resp.StatusCode != http.StatusOK:
-		return nil, "", refusal(resp, body, what)
+		return c, "", refusal(resp, body, what)
 	case len(body) > maxManifest:
-		return nil, "", audit.Fail(finding.TooLarge, "%s has more than %d bytes", what, maxManifest)
+		return c, "", audit.Fail(finding.TooLarge, "%s has more than %d bytes", what, maxManifest)
 	}
 	sum := sha256.Sum256(body)
-	return body, "sha256:" + hex.EncodeToString(sum[:]), nil
+	digest = "sha256:" + hex.EncodeToString(sum[:])
+	if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != digest {
+		return c, "", audit.Fail(finding.Malformed, "%s: the bytes have another digest than the answer says", what)
+	}
+	if c, err = decode(body); err != nil {
+		return c, "", audit.Fail(finding.Malformed, "%s: %w", what, err)
+	}
+	return c, digest, nil
 }
 
 // Content returns what a manifest says about others.
@@ -91,16 +100,12 @@ func (r *Registry) Content(ctx context.Context, repository, digest string) (mani
 	if !manifest.IsDigest(digest) {
 		return manifest.Content{}, fmt.Errorf("%q is not a digest", digest)
 	}
-	body, got, err := r.fetch(ctx, repo, digest)
+	content, got, err := r.fetch(ctx, repo, digest)
+	if err == nil && got != digest {
+		err = audit.Fail(finding.Malformed, "%s@%s: the bytes have another digest", repo, digest)
+	}
 	if err != nil {
 		return manifest.Content{}, err
-	}
-	if got != digest {
-		return manifest.Content{}, audit.Fail(finding.Malformed, "%s@%s: the bytes have another digest", repo, digest)
-	}
-	content, err := decode(body)
-	if err != nil {
-		return manifest.Content{}, audit.Fail(finding.Malformed, "%s@%s: %w", repo, digest, err)
 	}
 	return content, nil
 }
@@ -111,11 +116,12 @@ func decode(body []byte) (manifest.Content, error) {
 		Digest string `json:"digest"`
 	}
 	var m struct {
-		Manifests []descriptor `json:"manifests"`
-		Subject   *descriptor  `json:"subject"`
+		SchemaVersion int          `json:"schemaVersion"`
+		Manifests     []descriptor `json:"manifests"`
+		Subject       *descriptor  `json:"subject"`
 	}
-	if json.Unmarshal(body, &m) != nil {
-		return manifest.Content{}, fmt.Errorf("not a manifest")
+	if json.Unmarshal(body, &m) != nil || m.SchemaVersion < 1 || m.SchemaVersion > 2 {
+		return manifest.Content{}, errors.New("not a manifest")
 	}
 	if len(m.Manifests) > maxManifests {
 		return manifest.Content{}, fmt.Errorf("an index of more than %d manifests", maxManifests)

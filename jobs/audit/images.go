@@ -62,7 +62,7 @@ type images struct {
 	secrets  *secret.Scanner
 	units    []imageUnit
 	byName   map[string]int
-	// folders are the paths above images that are no images, by mirror.
+	// folders are the paths above images, by mirror; some are images too.
 	folders []map[string]bool
 	// blind are paths below which more may be declared than is known.
 	blind []string
@@ -285,6 +285,17 @@ func (c *images) strangers(mirror int, at string, names []string) []string {
 	return all
 }
 
+// undeclared are the repositories that are no images.
+func (c *images) undeclared(mirror int, names []string) []string {
+	var all []string
+	for _, n := range names {
+		if !c.declares(mirror, n) {
+			all = append(all, c.clean(n))
+		}
+	}
+	return all
+}
+
 // readCatalog looks for repositories that nobody declared, outside of those that are:
 // these tell about their own children.
 func (c *images) readCatalog(ctx context.Context, mirror int) (audit.Reading, error) {
@@ -295,36 +306,55 @@ func (c *images) readCatalog(ctx context.Context, mirror int) (audit.Reading, er
 		if err != nil {
 			return audit.Reading{}, err
 		}
-		return packed(folderList{c.strangers(mirror, "", names)}, len(names), nil)
+		return packed(folderList{c.undeclared(mirror, names)}, len(names), nil)
 	}
 	if err != nil {
 		return audit.Reading{}, err
 	}
+	return c.readFolders(ctx, mirror, top)
+}
+
+// readFolders asks every folder for its children. A folder that says it does not exist
+// is believed if the one above does not list it: then what is declared below is missing,
+// which is found where it is read.
+func (c *images) readFolders(ctx context.Context, mirror int, top manifest.Listing) (audit.Reading, error) {
+	root := c.set.Mirrors[mirror]
+	lists := map[string][]string{"": top.Children} // by folder
 	var found folderList
 	var gaps []finding.Gap
 	objects := 0
 	for _, folder := range slices.Sorted(maps.Keys(c.folders[mirror])) {
-		if c.declares(mirror, folder) {
-			continue
-		}
 		listing, err := top, error(nil)
 		if folder != "" {
 			listing, err = c.list(ctx, root+"/"+folder)
 		}
+		above, known := lists[parentOf(folder)]
 		switch {
-		case errors.Is(err, manifest.ErrNoRepository): // what is declared below is missing, and reported there
+		case errors.Is(err, manifest.ErrNoRepository) && known && !slices.Contains(above, path.Base(folder)):
+			lists[folder] = nil
 			continue
+		case errors.Is(err, manifest.ErrNoRepository):
+			err = contradiction()
+			fallthrough
 		case err != nil:
 			gaps = append(gaps, c.gap(root+"/"+folder+" children", err))
 			continue
 		}
+		lists[folder] = listing.Children
 		objects += len(listing.Children)
 		found.Repositories = append(found.Repositories, c.strangers(mirror, folder, listing.Children)...)
-		if len(listing.Tags)+len(listing.Digests) > 0 {
+		if len(listing.Tags)+len(listing.Digests) > 0 && !c.declares(mirror, folder) {
 			found.Repositories = append(found.Repositories, cmp.Or(folder, "."))
 		}
 	}
 	return packed(found, objects, gaps)
+}
+
+func parentOf(folder string) string {
+	if p := path.Dir(folder); p != "." {
+		return p
+	}
+	return ""
 }
 
 // list reads a repository or folder; a root without a path is neither.

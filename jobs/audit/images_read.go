@@ -113,38 +113,36 @@ func (l *look) absences() {
 			digests = append(digests, d)
 		}
 	}
-	l.Missing = l.confirm(digests, "@", l.listing.Full)
-	missing := map[string]bool{}
-	for _, d := range l.Missing {
-		missing[d] = true
+	var found []string
+	l.Missing, found = l.confirm(digests, "@", l.listing.Full)
+	there := func(d string) bool {
+		_, listed := l.listing.Digests[d]
+		return listed || slices.Contains(found, d)
 	}
 	for _, t := range slices.Sorted(maps.Keys(l.declared.Tags)) {
 		claim := l.declared.Tags[t]
-		on, there := l.listing.Tags[t]
+		on, listed := l.listing.Tags[t]
 		err, unread := l.listing.Unread[t]
 		switch {
 		case unread:
 			l.miss(":"+t, err)
-		case there && !slices.Contains(claim.Digests, on):
+		case listed && !slices.Contains(claim.Digests, on):
 			put(&l.Moved, t, on)
-		case there:
-		case !slices.ContainsFunc(claim.Digests, func(d string) bool { return !missing[d] }):
-			// It went with its digest.
-		default:
+		case !listed && slices.ContainsFunc(claim.Digests, there): // else it went with its digest
 			tags = append(tags, t)
 		}
 	}
-	l.Untagged = l.confirm(tags, ":", true)
+	l.Untagged, _ = l.confirm(tags, ":", true)
 }
 
-// confirm returns the candidates that the registry says it does not have. Where the
-// list names all of their kind, the first few decide whether it is to be believed.
-func (l *look) confirm(candidates []string, separator string, listed bool) []string {
+// confirm returns the candidates that the registry says it does not have, and those
+// that it has all the same. Where the list names all of their kind, the first few decide
+// whether it is to be believed.
+func (l *look) confirm(candidates []string, separator string, listed bool) (absent, found []string) {
 	most := maxAsked
 	if listed {
 		most = confirmed
 	}
-	var absent []string
 	trusted := listed
 	for _, c := range candidates[:min(len(candidates), most)] {
 		_, err := l.registry.Resolve(l.ctx, l.name, c)
@@ -152,10 +150,11 @@ func (l *look) confirm(candidates []string, separator string, listed bool) []str
 		case errors.Is(err, manifest.ErrNoManifest):
 			absent = append(absent, c)
 			continue
-		case err == nil && listed:
-			err = audit.Fail(finding.Malformed, "the list leaves out what is there")
 		case err == nil:
-			continue
+			if found = append(found, c); !listed {
+				continue
+			}
+			err = audit.Fail(finding.Malformed, "the list leaves out what is there")
 		}
 		trusted = false
 		l.miss(separator+c, err)
@@ -168,7 +167,7 @@ func (l *look) confirm(candidates []string, separator string, listed bool) []str
 	default:
 		l.miss("", audit.Fail(finding.TooLarge, "%d more that the list does not have were not asked for", len(rest)))
 	}
-	return absent
+	return absent, found
 }
 
 func put(m *map[string]string, key, value string) {

@@ -60,6 +60,20 @@ type verdict struct {
 	facts map[string]*fact // by rule and object
 	order []string
 	of    int // declared objects in what was read
+
+	// last is the image that was looked at last, whose mirrors follow each other.
+	last     *manifest.Image
+	declared manifest.Contents
+	state    string
+}
+
+// look sets what is declared in a repository.
+func (v *verdict) look(u imageUnit) {
+	if u.image == v.last && len(u.image.Parts) == 1 {
+		return // one manifest declares the same everywhere
+	}
+	v.last, v.declared = u.image, u.image.At(u.mirror)
+	v.state = stateOf(v.declared)
 }
 
 // Compare implements audit.Collector.
@@ -112,20 +126,20 @@ func (v *verdict) add(u imageUnit, data json.RawMessage) error {
 	if err := json.Unmarshal(data, &d); err != nil {
 		return err
 	}
-	declared := u.image.At(u.mirror)
-	if d.Of != stateOf(declared) {
+	v.look(u)
+	if d.Of != v.state {
 		return fmt.Errorf("it was compared with other manifests: run again without --resume")
 	}
-	v.absences(u, d, declared)
+	v.absences(u, d)
 	if !v.isBlind(u.image.Path) {
-		v.extras(u, d, declared)
+		v.extras(u, d)
 	}
 	v.repositories(u.mirror, d.Below)
 	return nil
 }
 
-func (v *verdict) absences(u imageUnit, d difference, declared manifest.Contents) {
-	name := u.image.Path
+func (v *verdict) absences(u imageUnit, d difference) {
+	name, declared := u.image.Path, v.declared
 	if d.Gone {
 		v.fact(imgRepositoryMissing, name, placeOf(u.image), fmt.Sprintf("%d digests", len(declared.Digests)), "absent", u.mirror)
 	}
@@ -138,10 +152,10 @@ func (v *verdict) absences(u imageUnit, d difference, declared manifest.Contents
 	}
 }
 
-func (v *verdict) extras(u imageUnit, d difference, declared manifest.Contents) {
+func (v *verdict) extras(u imageUnit, d difference) {
 	name, at := u.image.Path, placeOf(u.image)
 	for tag, on := range d.Moved {
-		claim := declared.Tags[tag]
+		claim := v.declared.Tags[tag]
 		v.fact(imgTagMoved, name+":"+tag, claim.Place, strings.Join(claim.Digests, " or "), on, u.mirror)
 	}
 	for tag, on := range d.Tags {
