@@ -39,7 +39,11 @@ func active(body string) string {
 			if to := string(n.Destination); !strings.HasPrefix(to, "#issuecomment-") && !strings.HasPrefix(to, "https://github.com/example-org/") {
 				note("link " + to)
 			}
-		case *ast.Image, *ast.AutoLink, *ast.RawHTML:
+		case *ast.RawHTML:
+			if raw := string(n.Segments.Value(source)); raw != "<br>" { // of our tables
+				note("HTML " + raw)
+			}
+		case *ast.Image, *ast.AutoLink:
 			note(n.Kind().String())
 		case *ast.HTMLBlock:
 			if raw := string(n.Lines().Value(source)); !strings.HasPrefix(raw, "<!-- steward:") {

@@ -29,7 +29,9 @@ func conversation(rng *rand.Rand) []typed {
 	bodies := []string{
 		"/infra freeze dns reason %d", "/infra unfreeze dns", "/infra freeze all reason %d", "/infra unfreeze all done",
 		"/infra freeze dns reason %d\n\n/infra unfreeze dns", "/infra freeze promotion %d", "/infra frozen", "/why", "/infra whi",
-		"/infra freeze dns\n/infra why @bob dns/", "no command %d", "```\n/infra freeze all %d\n```",
+		"/infra freeze dns\n/infra why @bob dns/", "no command %d", "/drift", "/drift rerun",
+		"/infra drift accept b70c31ebee0f68d3 until 2026-03-01 reason %d", "/drift accept 221d7f900a61b2ef until 2026-02-01 %d\n\n/drift gcs",
+		"```\n/infra freeze all %d\n```",
 	}
 	authors := []string{"alice", "dora", "bob", "mallory"}
 	var all []typed
@@ -59,9 +61,15 @@ func (w *world) state() string {
 		first, _ := (&thread.Snapshot{Records: slices.Collect(maps.Values(w.records))}).Record(freeze.Key(scope))
 		fmt.Fprintf(&b, "%s: %s open=%t %d %s\n", scope, first.Title, first.Open, first.Stamp.Comment, first.Data)
 	}
+	for _, branch := range slices.Sorted(maps.Keys(w.pulls)) {
+		fmt.Fprintf(&b, "%+v\n", w.pulls[branch].Pull)
+	}
+	for _, key := range slices.Sorted(maps.Keys(w.jobs)) {
+		fmt.Fprintf(&b, "%+v\n", w.jobs[key])
+	}
 	for number := 1; number <= 3; number++ {
 		s := w.threads[number]
-		for _, c := range []string{"steward/owners", "steward/freeze"} {
+		for _, c := range []string{"steward/owners", "steward/freeze", "steward/drift"} {
 			fmt.Fprintf(&b, "%d %s %s\n", number, c, w.status(number, c))
 		}
 		stickies := map[string]int{}
@@ -72,7 +80,7 @@ func (w *world) state() string {
 		}
 		fmt.Fprintf(&b, "%d %v\n", number, stickies)
 		for _, c := range s.Comments {
-			for _, topic := range []string{"infra", "owners", "freeze"} {
+			for _, topic := range []string{"infra", "owners", "freeze", "drift"} {
 				if !c.Bot && s.Answered(topic)[c.ID] {
 					fmt.Fprintf(&b, "%d %d %s\n", number, c.ID, topic)
 				}
@@ -113,7 +121,7 @@ func TestOrderOfEventsDoesNotMatter(t *testing.T) {
 
 // disturb looks at random threads as a server in trouble would.
 func (w *world) disturb(rng *rand.Rand) {
-	w.broken = []string{"", "", "owners", "file", "member"}[rng.IntN(5)]
+	w.broken = []string{"", "", "owners", "file", "member", "job"}[rng.IntN(6)]
 	number, other := 1+rng.IntN(3), 1+rng.IntN(3)
 	switch rng.IntN(4) {
 	case 0: // a process dies after some of its writes
@@ -183,7 +191,7 @@ func TestPartitionDoesNotMatter(t *testing.T) {
 				}
 			}
 			w.settle()
-			ends[w.sticky(1, "infra")+w.sticky(1, "owners")+w.sticky(1, "freeze")+w.record("freeze/dns")+w.record("freeze/all")] = true
+			ends[w.sticky(1, "infra")+w.sticky(1, "owners")+w.sticky(1, "freeze")+w.sticky(1, "drift")+w.record("freeze/dns")+w.record("freeze/all")] = true
 		}
 		if len(ends) != 1 {
 			t.Fatalf("seed %d: %v ends in %d ways:\n%s", seed, all, len(ends), strings.Join(slices.Sorted(maps.Keys(ends)), "\n====\n"))

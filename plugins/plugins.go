@@ -10,6 +10,7 @@ package plugins
 import (
 	"sigs.k8s.io/steward/internal/plugin"
 	"sigs.k8s.io/steward/internal/thread"
+	"sigs.k8s.io/steward/plugins/drift"
 	"sigs.k8s.io/steward/plugins/freeze"
 	"sigs.k8s.io/steward/plugins/owners"
 )
@@ -21,12 +22,23 @@ type Deps struct {
 	Files   freeze.Files
 	Scopes  func(thread.Repo) map[string][]string // what can be frozen: names to folders
 	Links   func() string                         // base of web addresses: https://github.com
+
+	Reports    drift.Reports
+	Jobs       drift.Jobs
+	ReportPage func(thread.Repo) string // where people read the whole report; may be empty
+	Unreviewed func() []string          // logins whose pull requests are merged without review
 }
+
+// DriftJob is what drift.Jobs tells, for whoever implements it.
+type DriftJob = drift.Job
 
 // All lists the plugins in the order in which help shows them.
 func All(deps Deps) []plugin.Plugin {
 	return []plugin.Plugin{
 		owners.New(owners.Deps{Trees: deps.Owners, Members: deps.Members, Links: deps.Links}),
 		freeze.New(freeze.Deps{Files: deps.Files, Scopes: deps.Scopes, Links: deps.Links}),
+		drift.New(drift.Deps{
+			Reports: deps.Reports, Files: deps.Files, Jobs: deps.Jobs, Page: deps.ReportPage, Links: deps.Links, Unreviewed: deps.Unreviewed,
+		}),
 	}
 }

@@ -54,7 +54,7 @@ func TestEveryPullHasEveryRequiredContext(t *testing.T) {
 	w := newWorld(t)
 	w.pull(1)
 	w.settle()
-	for _, c := range w.set.Contexts([]string{"owners", "freeze"}) {
+	for _, c := range w.set.Contexts(w.options().Enabled) {
 		if !strings.HasPrefix(w.status(1, c), "success: ") {
 			t.Errorf("%s is %s", c, w.status(1, c))
 		}

@@ -4,9 +4,11 @@
 package plugins
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"slices"
@@ -15,8 +17,11 @@ import (
 	"testing/fstest"
 	"time"
 
+	"sigs.k8s.io/steward/internal/ack"
 	"sigs.k8s.io/steward/internal/acl"
+	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/plugin"
+	"sigs.k8s.io/steward/internal/report"
 	"sigs.k8s.io/steward/internal/thread"
 )
 
@@ -34,7 +39,20 @@ type world struct {
 	members string
 	next    int
 	now     time.Time
-	broken  string // an error of every read of this kind: owners, file, member
+	broken  string // an error of every read of this kind: owners, file, member, job, report
+
+	report     *report.Report
+	fetched    time.Time
+	job        DriftJob
+	unreviewed []string
+	pulls      map[string]opened          // by branch
+	jobs       map[string]thread.StartJob // by key
+}
+
+// opened is a pull request that steward has opened.
+type opened struct {
+	number int
+	thread.Pull
 }
 
 // newWorld has the example repository at commit base.
@@ -44,12 +62,18 @@ func newWorld(t *testing.T) *world {
 		t: t, commits: map[string]fs.FS{"base": os.DirFS("../config/example")}, base: "base",
 		trees: map[string]*acl.Tree{}, threads: map[int]*thread.Snapshot{}, records: map[int]thread.Record{}, next: 5000, now: noon,
 		members: "alice bob dora ruth sven rey pat tom gina carol",
+		fetched: noon, pulls: map[string]opened{}, jobs: map[string]thread.StartJob{},
+		job: DriftJob{Name: "periodic-steward-audit", Interval: 4 * time.Hour},
 	}
+	found, opts := exampleReport()
+	w.report = parsed(t, found, opts)
 	set, err := plugin.NewSet(All(Deps{
 		Owners: w, Members: w, Files: w, Links: func() string { return "https://github.com" },
 		Scopes: func(thread.Repo) map[string][]string {
 			return map[string][]string{"dns": {"dns/"}, "promotion": {"registry.k8s.io/", "artifacts/"}}
 		},
+		Reports: w, Jobs: w, Unreviewed: func() []string { return w.unreviewed },
+		ReportPage: func(thread.Repo) string { return "https://github.com/example-org/report.html" },
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -88,11 +112,73 @@ func (w *world) File(_ context.Context, _ thread.Repo, commit, path string) ([]b
 	if err := w.fail("file"); err != nil {
 		return nil, err
 	}
+	if w.broken == "no file" && path == ack.File {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: fs.ErrInvalid}
+	}
+	if w.commits[commit] == nil {
+		commit = "base" // a head that changes nothing that is read
+	}
 	return fs.ReadFile(w.commits[commit], path)
 }
 
 func (w *world) Member(_ context.Context, _ thread.Repo, login string) (bool, error) {
 	return slices.Contains(strings.Fields(w.members), strings.ToLower(login)), w.fail("member")
+}
+
+func (w *world) Report(context.Context, thread.Repo) (*report.Report, time.Time, error) {
+	if err := w.fail("report"); err != nil {
+		return nil, time.Time{}, err
+	}
+	return w.report, w.fetched, nil
+}
+
+func (w *world) Job(context.Context, thread.Repo) (DriftJob, error) { return w.job, w.fail("job") }
+
+// exampleReport is what the audit found in the example repository.
+func exampleReport() ([]finding.Finding, report.Options) {
+	seen := noon.Add(-time.Hour)
+	found := []finding.Finding{
+		{
+			Rule: "DNS-1", Severity: finding.Error, Object: "www.example.org. A", File: zone, Line: 12,
+			Message: "all servers answer otherwise", Declared: "192.0.2.10", Observed: "192.0.2.66", Fix: "steward dns apply",
+			Owners: []string{"alice", "dora"}, FirstSeen: seen.AddDate(0, 0, -3), LastSeen: seen,
+		},
+		{
+			Rule: "GCS-3", Severity: finding.Critical, Object: "gs://example-web-site", Field: "iam/roles/storage.objectAdmin/allUsers",
+			File: "audit/projects/example-web/buckets/example-web-site/iam.json", Message: "a grant that is not declared", Observed: "allUsers",
+			Owners: []string{"alice", "bob"}, FirstSeen: seen, LastSeen: seen,
+		},
+		{
+			Rule: "IMG-2", Severity: finding.Warning, Object: "registry.example.org/tool:v1.0.0", File: "registry.k8s.io/images/staging-tools/images.yaml", Line: 3,
+			Message: "the tag is missing on one mirror", Owners: []string{"tom"}, FirstSeen: seen, LastSeen: seen,
+			Acknowledged: &finding.Acknowledgement{By: "tom", Reason: "the mirror is being rebuilt", Expires: "2026-02-01"},
+		},
+		{Rule: "GCS-9", Severity: finding.Critical, Visibility: finding.Private, Object: "gs://example-secrets", Message: "a key that works", Owners: []string{"alice"}},
+	}
+	return found, report.Options{
+		Title: "audit", Commit: "0123456789abcdef0123456789abcdef01234567", Started: seen, Ended: seen.Add(10 * time.Minute), Key: report.Key("k"),
+		Coverage: []finding.Coverage{
+			{Part: "gcs", Units: 3, Read: 3, Objects: 5}, {Part: "images", Units: 2, Read: 2, Objects: 9},
+			{Part: "dns", Units: 2, Read: 1, Objects: 40, Gaps: []finding.Gap{{Scope: "example.net.", Reason: finding.Denied, Detail: "REFUSED"}}},
+		},
+	}
+}
+
+// zone is a file of the example repository, which pull changes.
+const zone = "dns/zone-configs/example.org._0_base.yaml"
+
+// parsed sends findings through the form in which they are stored.
+func parsed(t *testing.T, found []finding.Finding, opts report.Options) *report.Report {
+	t.Helper()
+	var stored bytes.Buffer
+	if err := report.Write(&stored, "json", found, opts); err != nil {
+		t.Fatal(err)
+	}
+	r, err := report.Parse(&stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // commit adds a commit that differs from base in the given files; "" deletes.
@@ -122,7 +208,7 @@ func (w *world) commit(name string, files map[string]string) {
 func (w *world) pull(number int) *thread.Snapshot {
 	s := w.issue(number)
 	s.Where, s.Head, s.Author, s.Statuses = thread.OpenPull, "head", "carol", map[string]thread.Status{}
-	s.Files = []thread.File{{Path: "dns/zone-configs/example.org._0_base.yaml", Status: "modified"}}
+	s.Files = []thread.File{{Path: zone, Status: "modified"}}
 	return s
 }
 
@@ -168,7 +254,7 @@ func (w *world) look(number int) (int, error) {
 }
 
 func (w *world) options() plugin.Options {
-	return plugin.Options{Enabled: []string{"owners", "freeze"}, Aliases: map[string]string{"why": "why"}, Members: w}
+	return plugin.Options{Enabled: []string{"owners", "freeze", "drift"}, Aliases: map[string]string{"why": "why", "drift": "drift"}, Members: w}
 }
 
 func (w *world) perform(number int, write thread.Write) {
@@ -177,11 +263,11 @@ func (w *world) perform(number int, write thread.Write) {
 	case thread.PostComment:
 		w.next++
 		s.Comments = append(slices.Clone(s.Comments), thread.Comment{
-			ID: int64(w.next), Author: "steward", Bot: true, Body: write.Body, Created: noon.Add(time.Hour),
+			ID: int64(w.next), Author: "steward", Bot: true, Body: w.filled(write.Body), Created: noon.Add(time.Hour),
 		})
 	case thread.EditComment:
 		s.Comments = slices.Clone(s.Comments)
-		s.Comments[slices.IndexFunc(s.Comments, func(c thread.Comment) bool { return c.ID == write.ID })].Body = write.Body
+		s.Comments[slices.IndexFunc(s.Comments, func(c thread.Comment) bool { return c.ID == write.ID })].Body = w.filled(write.Body)
 	case thread.DeleteComment:
 		s.Comments = slices.DeleteFunc(slices.Clone(s.Comments), func(c thread.Comment) bool { return c.ID == write.ID })
 	case thread.PostStatus:
@@ -191,9 +277,24 @@ func (w *world) perform(number int, write thread.Write) {
 		w.write(w.next, write.Issue)
 	case thread.EditIssue:
 		w.write(write.Number, write.Issue)
+	case thread.CreatePull:
+		if _, there := w.pulls[write.Branch]; !there {
+			number := 9000 + int(crc32.ChecksumIEEE([]byte(write.Branch))%1000) // not by the order of things
+			w.pulls[write.Branch] = opened{number, write.Pull}
+		}
+	case thread.CreateJob:
+		w.jobs[write.Key] = write.StartJob
 	default:
 		w.t.Fatalf("unknown write %T", write)
 	}
+}
+
+// filled is a body with the links that the executor puts in.
+func (w *world) filled(body string) string {
+	return thread.FillLinks(body, func(branch string) (string, bool) {
+		p, ok := w.pulls[branch]
+		return fmt.Sprintf("[pull request %d](https://github.com/example-org/example-infra/pull/%d)", p.number, p.number), ok
+	})
 }
 
 func (w *world) write(number int, issue thread.Issue) {

@@ -336,7 +336,7 @@ func TestAddKeepsWhatWasThere(t *testing.T) {
 		var want []Entry
 		for i := range 1 + rng.IntN(8) {
 			e := entry(fault("GCS-3", fmt.Sprintf("gs://%d", i)))
-			e.Reason, e.Object = oneLine(text()), text()
+			e.Reason, e.Object = oneLine(text()), []string{"", " ", "\n"}[rng.IntN(3)]+text()+"\n "
 			before := content
 			var err error
 			if content, err = Add(content, e); err != nil {

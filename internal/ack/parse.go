@@ -179,8 +179,8 @@ func fields(node *yaml.Node) (map[string]*yaml.Node, []finding.Finding) {
 }
 
 // set checks and keeps one value; why completes "KEY VALUE …".
-func (e *Entry) set(key, value string) (broken rule, why string) {
-	value = strings.TrimSpace(value)
+func (e *Entry) set(key, text string) (broken rule, why string) {
+	value := strings.TrimSpace(text)
 	switch key {
 	case "id":
 		if idForm.MatchString(value) {
@@ -194,8 +194,8 @@ func (e *Entry) set(key, value string) (broken rule, why string) {
 		e.Rule = value
 		return malformed, unless(ruleForm.MatchString(value), "is not a rule such as GCS-3")
 	case "object":
-		e.Object = value
-		return malformed, unless(value != "" && len(value) <= maxText, "is empty or longer than %d bytes", maxText)
+		e.Object = text // as it is: it is compared with that of the finding
+		return malformed, unless(value != "" && len(text) <= maxText, "is empty or longer than %d bytes", maxText)
 	case "reason":
 		e.Reason = oneLine(value)
 		return malformed, unless(e.Reason != "" && len(e.Reason) <= maxReason, "is empty or longer than %d bytes", maxReason)

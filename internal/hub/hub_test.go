@@ -90,7 +90,7 @@ func snapshot(t *testing.T, c *Client, n int) *thread.Snapshot {
 func TestSnapshotOfAPull(t *testing.T) {
 	fake, c := start(t)
 	s := snapshot(t, c, 2)
-	if s.Where != thread.OpenPull || s.Author != "mallory" || s.Bot != "steward[bot]" || s.Base != "main" || len(s.BaseCommit) != 40 || len(s.Head) != 40 {
+	if s.Where != thread.OpenPull || s.Author != "mallory" || s.Own() || s.Bot != "steward[bot]" || s.Base != "main" || len(s.BaseCommit) != 40 || len(s.Head) != 40 {
 		t.Errorf("%v by %s, bot %s, base %s at %s, head %s", s.Where, s.Author, s.Bot, s.Base, s.BaseCommit, s.Head)
 	}
 	if st := s.Statuses["ci"]; st.State != thread.Success || st.Description != "fine" {

@@ -34,7 +34,7 @@ func proposed(t *testing.T, fake *ghfake.Running, c *Client) string {
 		t.Fatalf("%d pull requests were made", len(created))
 	}
 	s := snapshot(t, c, created[0].Number)
-	if s.Title != "Acknowledge 0123456789abcdef" || s.Author != "steward" || s.Where != thread.OpenPull || s.Base != "main" {
+	if s.Title != "Acknowledge 0123456789abcdef" || !s.Own() || s.Where != thread.OpenPull || s.Base != "main" {
 		t.Errorf("%q by %s, %s into %s", s.Title, s.Author, s.Where, s.Base)
 	}
 	if len(s.Files) != 1 || s.Files[0].Path != "audit/acknowledged.yaml" || s.Files[0].Status != "added" {

@@ -196,7 +196,7 @@ func (c *Client) Snapshot(ctx context.Context, key thread.Key) (*thread.Snapshot
 func (a *threadAnswer) snapshot(key thread.Key) *thread.Snapshot {
 	node := a.Repository.Thread
 	s := &thread.Snapshot{
-		Key: key, Where: node.where(), Title: node.Title, Author: node.Author.Login, Bot: a.Viewer.Login,
+		Key: key, Where: node.where(), Title: node.Title, Author: node.Author.Login, AuthorBot: node.Author.Type == "Bot", Bot: a.Viewer.Login,
 		Updated: node.UpdatedAt, Comments: node.Comments.comments(),
 		Default: a.Repository.DefaultBranch.Name, Base: a.Repository.DefaultBranch.Name, BaseCommit: a.Repository.DefaultBranch.Target.OID,
 		Records: a.records(key.Number),

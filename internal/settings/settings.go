@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -30,6 +32,9 @@ type Settings struct {
 	Links     string           `yaml:"links"`     // base of links in comments: https://github.com
 	Reconcile Duration         `yaml:"reconcile"` // how often every repository is looked through
 	Repos     map[string]*Repo `yaml:"repos"`     // by org/name
+	// Unreviewed are logins whose pull requests Tide merges without review. Whoever is
+	// one of them opens none.
+	Unreviewed []string `yaml:"unreviewed"`
 }
 
 // Repo is what one repository wants.
@@ -38,6 +43,15 @@ type Repo struct {
 	Aliases map[string]string   `yaml:"aliases"` // short command without its slash -> verb
 	Scopes  map[string][]string `yaml:"scopes"`  // what can be frozen -> folders, ending in a slash
 	Owners  Owners              `yaml:"owners"`
+	Drift   Drift               `yaml:"drift"`
+}
+
+// Drift says where the audit's report is, and which job makes it.
+type Drift struct {
+	Report   string   `yaml:"report"`   // what steward audit publishes: https://…/latest.json, file:///…
+	Page     string   `yaml:"page"`     // where people read it
+	Job      string   `yaml:"job"`      // periodic job of Prow
+	Interval Duration `yaml:"interval"` // how often Prow starts it
 }
 
 // Owners are the settings Prow keeps in its own configuration; they must agree.
@@ -68,6 +82,9 @@ const (
 	minReconcile     = 10 * time.Second
 	defaultLinks     = "https://github.com"
 )
+
+// loginForm is a user's or an App's.
+var loginForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,99}(\[bot\])?$`)
 
 var scopeName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
 
@@ -105,6 +122,11 @@ func (s *Settings) problems() []error {
 	}
 	if time.Duration(s.Reconcile) < minReconcile {
 		all = append(all, fmt.Errorf("reconcile: %v is less than %v", time.Duration(s.Reconcile), minReconcile))
+	}
+	for _, login := range s.Unreviewed {
+		if !loginForm.MatchString(login) {
+			all = append(all, fmt.Errorf("unreviewed: %q is not a login", login))
+		}
 	}
 	if len(s.Repos) == 0 {
 		all = append(all, errors.New("repos: none is named, so nothing would be done; stop the server to switch it off"))
@@ -153,8 +175,51 @@ func (r *Repo) problems() []error {
 			all = append(all, fmt.Errorf("owners: dir_denylist: %w", err))
 		}
 	}
+	all = append(all, r.Drift.problems(slices.Contains(r.Plugins, "drift"))...)
 	slices.SortFunc(all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return all
+}
+
+// jobName is what Prow takes for a name.
+var jobName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$`)
+
+// problems finds what could only fail later. The report is public; an address with a
+// password in it is not one to publish.
+func (d Drift) problems(wanted bool) []error {
+	var all []error
+	if d.Report == "" && wanted {
+		all = append(all, errors.New("drift: report is missing: say where steward audit publishes latest.json"))
+	}
+	if d.Report != "" && !reportAddress(d.Report) {
+		all = append(all, fmt.Errorf("drift: report %q must be https://HOST/PATH or file:///PATH, without a password; http is for loopback", d.Report))
+	}
+	if u, err := url.Parse(d.Page); d.Page != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
+		all = append(all, fmt.Errorf("drift: page %q is not an https address", d.Page))
+	}
+	if d.Job != "" && !jobName.MatchString(d.Job) {
+		all = append(all, fmt.Errorf("drift: job %q is not the name of a job", d.Job))
+	}
+	if d.Interval < 0 {
+		all = append(all, fmt.Errorf("drift: interval %v is negative", time.Duration(d.Interval)))
+	}
+	return all
+}
+
+func reportAddress(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.User != nil || u.Fragment != "" {
+		return false
+	}
+	switch host := u.Hostname(); u.Scheme {
+	case "file":
+		return u.Host == "" && path.IsAbs(u.Path)
+	case "https":
+		return host != ""
+	case "http":
+		ip, err := netip.ParseAddr(host)
+		return host == "localhost" || err == nil && ip.IsLoopback()
+	}
+	return false
 }
 
 // names are the repositories, sorted.

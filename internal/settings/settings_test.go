@@ -28,7 +28,8 @@ func TestShippedFileParsesAndNamesEverySetting(t *testing.T) {
 	if r == nil || r.Aliases["why"] != "why" || len(r.Plugins) == 0 || len(r.Scopes) == 0 {
 		t.Errorf("repo %+v", r)
 	}
-	for _, key := range []string{"links", "reconcile", "repos", "plugins", "aliases", "scopes", "file", "aliases_file", "md_front_matter", "dir_denylist"} {
+	for _, key := range []string{"links", "reconcile", "repos", "plugins", "aliases", "scopes", "file", "aliases_file", "md_front_matter", "dir_denylist",
+		"unreviewed", "drift", "report", "page", "job", "interval"} {
 		if !strings.Contains(string(raw), key+":") {
 			t.Errorf("config/steward.yaml does not explain %q", key)
 		}
@@ -45,20 +46,39 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestReportAddresses(t *testing.T) {
+	for _, good := range []string{"https://storage.googleapis.com/b/latest.json?x=1", "file:///var/r.json", "http://127.0.0.1:1/x", "http://localhost/x", "http://[::1]:8/x"} {
+		s, err := Parse([]byte("repos: {a/b: {plugins: [drift], drift: {report: '" + good + "', interval: 4h}}}"))
+		if err != nil || s.Repos["a/b"].Drift.Report != good || time.Duration(s.Repos["a/b"].Drift.Interval) != 4*time.Hour {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+}
+
 func TestProblemsComeAtOnceWithTheirPlace(t *testing.T) {
 	tests := map[string][]string{
 		"":          {"none is named"},
 		"repos: {}": {"none is named"},
 		"repos: {a/b: {owners: {file: ../OWNERS, aliases_file: x/y}}}": {`"../OWNERS"`, `"x/y"`},
-		"repo: {}":                    {"line 1", "repo"},
-		"reconcile: soon":             {"line 1", "soon"},
-		"reconcile: 1s":               {"1s is less than 10s"},
-		"links: ftp://x":              {"ftp://x"},
-		"repos: {a/b: {}, A/B: {}}":   {"the same to GitHub"},
-		"repos: {a/b: {}, a/b: {}}":   {"line 1", "already"},
-		"repos: {nope: {}}":           {"ORG/NAME"},
-		"links: http://x\n---\nx: 1":  {"second YAML document"},
-		"repos: {a/b: {plugins: {}}}": {"line 1"},
+		"repo: {}":                         {"line 1", "repo"},
+		"reconcile: soon":                  {"line 1", "soon"},
+		"reconcile: 1s":                    {"1s is less than 10s"},
+		"links: ftp://x":                   {"ftp://x"},
+		"repos: {a/b: {}, A/B: {}}":        {"the same to GitHub"},
+		"repos: {a/b: {}, a/b: {}}":        {"line 1", "already"},
+		"repos: {nope: {}}":                {"ORG/NAME"},
+		"links: http://x\n---\nx: 1":       {"second YAML document"},
+		"repos: {a/b: {plugins: {}}}":      {"line 1"},
+		"repos: {a/b: {plugins: [drift]}}": {"a/b: drift: report is missing"},
+		"unreviewed: [a b]":                {"a b"},
+		"repos: {a/b: {drift: {report: http://example.org/x, page: javascript:x, job: a b, interval: -1s}}}": {
+			`"http://example.org/x" must be`, `"javascript:x"`, `"a b"`, "-1s",
+		},
+		"repos: {a/b: {drift: {report: https://u:p@example.org/x}}}": {"without a password"},
+		"repos: {a/b: {drift: {report: file://host/x}}}":             {"file://host/x"},
+		"repos: {a/b: {drift: {report: latest.json}}}":               {"latest.json"},
+		"repos: {a/b: {drift: {report: https:///x}}}":                {"https:///x"},
+		"repos: {a/b: {drift: {report: gs://b/x}}}":                  {"gs://b/x"},
 		"repos: {a/b: {scopes: {All: [x/], all: [x/], dns: [], e: [/x/, ../x/, x, x//y/]}, owners: {dir_denylist: ['(']}}}": {
 			`"All"`, `"all"`, "dns has no folders", `"/x/"`, `"../x/"`, `"x"`, `"x//y/"`, "dir_denylist",
 		},

@@ -169,8 +169,7 @@ func ownStickies(s *Snapshot, topic string) (ids []int64, parsed []sticky, bodie
 	return ids, parsed, bodies
 }
 
-// own tells whether this process's account wrote c. The account's kind is
-// compared too: anyone may register a user with the name of an App.
+// own tells whether this process's account wrote c, by name and kind.
 func (s *Snapshot) own(c Comment) bool {
 	name, app := strings.CutSuffix(s.Bot, "[bot]")
 	return strings.EqualFold(c.Author, name) && c.Bot == app

@@ -127,13 +127,14 @@ type Review struct {
 // Snapshot is a thread at one moment. It is immutable; slices are shared.
 type Snapshot struct {
 	Key
-	Where    Where
-	Title    string
-	Author   string
-	Labels   []string
-	Updated  time.Time
-	Comments []Comment // by creation time, then id
-	Bot      string    // the login this process writes as
+	Where     Where
+	Title     string
+	Author    string
+	AuthorBot bool // see Comment.Bot
+	Labels    []string
+	Updated   time.Time
+	Comments  []Comment // by creation time, then id
+	Bot       string    // the login this process writes as
 
 	Default    string // branch
 	Base       string // branch: the pull request's base, or the default branch
@@ -152,6 +153,12 @@ type Snapshot struct {
 
 // IsPull tells pull requests from issues.
 func (s *Snapshot) IsPull() bool { return s.Where&(OpenPull|MergedPull|ClosedPull) != 0 }
+
+// Own tells whether this process's account opened the thread. The kind of account is
+// compared too: anyone may register a user with the name of an App.
+func (s *Snapshot) Own() bool {
+	return s.own(Comment{Author: s.Author, Bot: s.AuthorBot})
+}
 
 // Changed lists the paths that a pull request changes, both ends of a rename:
 // taking a file out of a folder changes the folder.

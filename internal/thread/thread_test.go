@@ -292,3 +292,20 @@ func FuzzSticky(f *testing.F) {
 		}
 	})
 }
+
+func TestOwn(t *testing.T) {
+	for _, tt := range []struct {
+		bot, author string
+		kind, want  bool
+	}{
+		{"steward[bot]", "Steward", true, true},
+		{"steward[bot]", "steward", false, false}, // a user with the App's name
+		{"robot", "robot", false, true},
+		{"robot", "robot", true, false},
+		{"robot", "mallory", false, false},
+	} {
+		if s := (&Snapshot{Bot: tt.bot, Author: tt.author, AuthorBot: tt.kind}); s.Own() != tt.want {
+			t.Errorf("%+v", tt)
+		}
+	}
+}

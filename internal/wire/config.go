@@ -105,6 +105,17 @@ func (s *hookServer) scopes(repo thread.Repo) map[string][]string {
 	return nil
 }
 
+func (s *hookServer) drift(repo thread.Repo) settings.Drift {
+	if r := s.config.Load().settings.For(repo); r != nil {
+		return r.Drift
+	}
+	return settings.Drift{}
+}
+
+func (s *hookServer) reportPage(repo thread.Repo) string { return s.drift(repo).Page }
+
+func (s *hookServer) unreviewed() []string { return s.config.Load().settings.Unreviewed }
+
 func (s *hookServer) links() string { return s.config.Load().settings.Links }
 
 func (s *hookServer) repoOwners(repo thread.Repo) settings.Owners {

@@ -24,6 +24,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"sigs.k8s.io/steward/internal/hub"
+	"sigs.k8s.io/steward/internal/kube"
 	"sigs.k8s.io/steward/internal/plugin"
 	"sigs.k8s.io/steward/internal/queue"
 	"sigs.k8s.io/steward/internal/thread"
@@ -43,6 +44,9 @@ type HookOptions struct {
 	TokenPath       string // "" and no App: it starts in dry-run, and GitHub answers nothing
 	AppID           string
 	AppKeyPath      string
+
+	Kubeconfig       string // "": the account of the pod, if it has one
+	ProwJobNamespace string // "": that of the kubeconfig or of the pod
 
 	BindAddress                              string
 	Port, HealthPort, MetricsPort, PprofPort int
@@ -75,6 +79,8 @@ type hookServer struct {
 	hub      *hub.Client
 	executor executor
 	owners   *ownersLoader
+	reports  *reports
+	jobs     *prowJobs
 	all      []plugin.Plugin
 	config   atomic.Pointer[hookConfig]
 	queue    *queue.Queue
@@ -145,16 +151,23 @@ func newHookServer(opts HookOptions) (*hookServer, error) {
 	}
 	if s.hub, err = hub.New(hub.Options{
 		Endpoints: slices.Clone(opts.GitHubEndpoints), GraphQL: opts.GitHubGraphQL, Token: token,
-		Transport: transport(), Observe: s.metrics.request,
+		Transport: transport(), Observe: s.metrics.request, Unreviewed: s.unreviewed,
 	}); err != nil {
 		return nil, err
 	}
-	s.executor = s.hub
+	if s.jobs, err = s.cluster(); err != nil {
+		return nil, err
+	}
+	s.executor = &performer{s.hub, s.jobs}
 	if opts.DryRun {
 		s.executor = &teller{log: s.log, told: map[string]bool{}}
 	}
 	s.owners = newOwnersLoader(s.hub, s.repoOwners)
-	s.all = plugins.All(plugins.Deps{Owners: s.owners, Members: s.hub, Files: s.owners, Scopes: s.scopes, Links: s.links})
+	s.reports = newReports(s.drift, s.metrics, s.log)
+	s.all = plugins.All(plugins.Deps{
+		Owners: s.owners, Members: s.hub, Files: s.owners, Scopes: s.scopes, Links: s.links,
+		Reports: s.reports, Jobs: s.jobs, ReportPage: s.reportPage, Unreviewed: s.unreviewed,
+	})
 	if err := s.checkPlugins(); err != nil {
 		return nil, err
 	}
@@ -185,6 +198,22 @@ func (s *hookServer) token() (func(string) (string, error), error) {
 		return nil, errors.New("writing needs --github-token-path or --github-app-id (or leave --dry-run on)")
 	}
 	return nil, nil
+}
+
+// cluster finds the cluster in which jobs may be started. There may be none: then
+// commands say which job will act, and when.
+func (s *hookServer) cluster() (*prowJobs, error) {
+	found, err := kube.Find(kube.Options{Kubeconfig: s.opts.Kubeconfig, Namespace: s.opts.ProwJobNamespace})
+	if err == nil && found == nil && s.opts.ProwJobNamespace != "" {
+		err = errors.New("it is of no use without --kubeconfig, outside a pod with an account")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig, --prowjob-namespace: %w", err)
+	}
+	if found != nil {
+		s.log.WithField("namespace", found.Namespace()).Info("Jobs can be started")
+	}
+	return &prowJobs{found, s.drift}, nil
 }
 
 // checkPlugins refuses names in --plugins that do not exist.

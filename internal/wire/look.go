@@ -97,14 +97,15 @@ func (s *hookServer) look(ctx context.Context, job queue.Job) error {
 }
 
 // write performs what it can (L-7). Comments hold the answers, which say that a
-// record is there: where one could not be written, they wait (L-3).
+// record, a pull request or a run of a job is there: where one could not be made, they
+// wait (L-3).
 func (s *hookServer) write(ctx context.Context, snapshot *thread.Snapshot, job queue.Job, writes []thread.Write) error {
 	var failed []error
 	recorded := true
 	for _, w := range writes {
 		var record, comment bool
 		switch w.(type) {
-		case thread.CreateIssue, thread.EditIssue:
+		case thread.CreateIssue, thread.EditIssue, thread.CreatePull, thread.CreateJob:
 			record = true
 		case thread.PostComment, thread.EditComment:
 			comment = true

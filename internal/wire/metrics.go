@@ -21,6 +21,8 @@ type hookMetrics struct {
 	looks      prometheus.Histogram
 	reconciled prometheus.Gauge
 	settings   prometheus.Gauge
+
+	reportFetched, reportMade *prometheus.GaugeVec
 }
 
 func newHookMetrics(r *prometheus.Registry) *hookMetrics {
@@ -33,7 +35,7 @@ func newHookMetrics(r *prometheus.Registry) *hookMetrics {
 			Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"method", "route", "status"}),
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "steward_writes_total", Help: "Writes to GitHub, by kind and outcome.",
+			Name: "steward_writes_total", Help: "Writes to GitHub and Prow, by kind and outcome.",
 		}, []string{"kind", "outcome"}),
 		looks: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "steward_look_duration_seconds", Help: "From picking a thread to its last write.",
@@ -45,9 +47,15 @@ func newHookMetrics(r *prometheus.Registry) *hookMetrics {
 		settings: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "steward_settings_valid", Help: "1 when steward.yaml as it is on disk is in force.",
 		}),
+		reportFetched: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "steward_drift_report_fetched_timestamp_seconds", Help: "When the audit's report was last fetched or seen to be the newest.",
+		}, []string{"repo"}),
+		reportMade: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "steward_drift_report_made_timestamp_seconds", Help: "When the audit that made the newest report ended.",
+		}, []string{"repo"}),
 	}
 	m.settings.Set(1) // start-up fails on settings that do not hold
-	r.MustRegister(m.deliveries, m.requests, m.writes, m.looks, m.reconciled, m.settings,
+	r.MustRegister(m.deliveries, m.requests, m.writes, m.looks, m.reconciled, m.settings, m.reportFetched, m.reportMade,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

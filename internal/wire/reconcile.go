@@ -19,8 +19,8 @@ import (
 // reconciler finds what a lost webhook would have triggered: threads that
 // changed since they were last looked at, open pull requests whose head lacks a
 // required context or has one pending, and all open pull requests where the
-// policy files of the default branch changed. It keeps nothing on disk: after a loss of the volume
-// the first pass looks further back.
+// policy files of the default branch or the findings of the audit changed. It keeps
+// nothing on disk: after a loss of the volume the first pass looks further back.
 type reconciler struct {
 	server *hookServer
 
@@ -112,11 +112,13 @@ func (r *reconciler) repo(ctx context.Context, repo thread.Repo) error {
 	if err != nil {
 		return err
 	}
-	woken := r.wake(repo, changed, true) + r.wake(repo, open, r.known(repo, "policy", policy))
+	drift := r.drift(ctx, repo)
+	same := r.known(repo, "policy", policy) && r.known(repo, "report", drift)
+	woken := r.wake(repo, changed, true) + r.wake(repo, open, same)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.since[repo] = start.Add(-overlap)
-	r.rules[repo.String()+" policy"] = policy
+	r.rules[repo.String()+" policy"], r.rules[repo.String()+" report"] = policy, drift
 	r.server.log.WithField("part", "reconcile").WithField("repo", repo.String()).
 		WithField("changed", len(changed)).WithField("open", len(open)).WithField("woken", woken).
 		WithField("duration", time.Since(start).String()).Debug("Pass")
@@ -159,6 +161,15 @@ func (r *reconciler) policy(ctx context.Context, repo thread.Repo, commit string
 	files, err := r.server.owners.policy(ctx, repo, commit)
 	conf := r.server.config.Load().settings
 	return fmt.Sprintf("%x %+v %s", files, conf.For(repo), conf.Links), err
+}
+
+// drift is a digest of the audit's report, which statuses tell of. One that cannot be
+// read changes nothing while an older one is known.
+func (r *reconciler) drift(ctx context.Context, repo thread.Repo) string {
+	if r.server.drift(repo).Report == "" {
+		return ""
+	}
+	return r.server.reports.digest(ctx, repo)
 }
 
 func recordsDigest(records []thread.Record) string {
