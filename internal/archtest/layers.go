@@ -65,7 +65,7 @@ func layers() []layer {
 		},
 		{
 			name:    "fake",
-			folders: in("internal", "ghfake", "cloudfake", "fault", "scripttest", "archtest"),
+			folders: in("internal", "ghfake", "cloudfake", "kubefake", "fault", "scripttest", "archtest"),
 			imports: []string{"domain", "fake", "files"}, outside: []string{"*"},
 		},
 	}

@@ -167,6 +167,6 @@ func Heavy() []string {
 // CloudRights lists what a plugin server must not link: the SDKs, the adapters that change a cloud, the fakes.
 func CloudRights() []string {
 	return append(in("sigs.k8s.io/steward/internal", "clouddns", "route53", "rfc2136", "powerdns", "gcp", "aws",
-		"gcs", "s3", "registry", "cloudfake", "ghfake", "scripttest"),
+		"gcs", "s3", "registry", "cloudfake", "ghfake", "kubefake", "scripttest"),
 		"cloud.google.com/go/...", "google.golang.org/api/...", "github.com/aws/...", "github.com/google/go-containerregistry/...")
 }
