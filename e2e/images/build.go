@@ -147,13 +147,14 @@ func assemble(opts options, row image, platform v1.Platform, under v1.Image, lay
 			return nil, err
 		}
 	}
-	config, err := img.ConfigFile()
+	below, err := img.ConfigFile()
 	if err != nil {
 		return nil, err
 	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
-	config.Created, config.Author, config.Container, config.DockerVersion = v1.Time{Time: opts.created}, "", "", ""
+	config := &v1.ConfigFile{
+		OS: platform.OS, Architecture: platform.Architecture, Variant: platform.Variant,
+		Created: v1.Time{Time: opts.created}, RootFS: below.RootFS, History: below.History,
+	}
 	config.Config = v1.Config{
 		User:       account,
 		Entrypoint: []string{path.Join(binDir, path.Base(row.command))},

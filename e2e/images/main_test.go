@@ -155,7 +155,7 @@ type unpacked struct {
 	headers map[string]*tar.Header // by the name in the image, without slashes around it
 }
 
-// extract unpacks an image without its owners: what runs in it is not to write anything.
+// extract unpacks an image, with its owners where we may give files away.
 func extract(t *testing.T, img v1.Image) unpacked {
 	t.Helper()
 	u := unpacked{dir: t.TempDir(), headers: map[string]*tar.Header{}}
@@ -183,14 +183,21 @@ func (u unpacked) add(h *tar.Header, content io.Reader) error {
 		return err
 	}
 	if h.Typeflag == tar.TypeDir {
-		return os.MkdirAll(target, 0o755)
+		return errors.Join(os.MkdirAll(target, 0o755), os.Chmod(target, h.FileInfo().Mode()), own(target, h))
 	}
 	f, err := os.OpenFile(target, os.O_CREATE|os.O_WRONLY, h.FileInfo().Mode().Perm())
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(f, content)
-	return errors.Join(err, f.Close())
+	return errors.Join(err, f.Close(), own(target, h))
+}
+
+func own(target string, h *tar.Header) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return os.Chown(target, h.Uid, h.Gid)
 }
 
 // checkFiles knows every file of an image from scratch, so that no shell and no git comes in unseen.
