@@ -52,8 +52,10 @@ type comparer struct {
 	servers []server
 	records map[Key]*Record
 	asked   map[string][]string
-	hidden  map[Key][]Credential // sets with a credential in them, on either side
-	out     Comparison
+	// children are delegations of which servers show the child's own, other NS.
+	children map[Key][]string
+	hidden   map[Key][]Credential // sets with a credential in them, on either side
+	out      Comparison
 }
 
 // server is an Observed with indexes.
@@ -71,7 +73,8 @@ func Compare(z *Zone, all []Observed, secrets *secret.Scanner) Comparison {
 		return Comparison{}
 	}
 	c := &comparer{
-		zone: z, secrets: secrets, records: make(map[Key]*Record, len(z.Records)), asked: map[string][]string{}, hidden: map[Key][]Credential{},
+		zone: z, secrets: secrets, records: make(map[Key]*Record, len(z.Records)), asked: map[string][]string{},
+		children: map[Key][]string{}, hidden: map[Key][]Credential{},
 	}
 	for i := range z.Records {
 		c.records[z.Records[i].Key()] = &z.Records[i]
@@ -88,6 +91,11 @@ func Compare(z *Zone, all []Observed, secrets *secret.Scanner) Comparison {
 	for _, key := range c.keys() {
 		c.set(key)
 	}
+	for _, r := range z.Delegations() {
+		if sides := c.children[r.Key()]; len(sides) > 0 {
+			c.out.Found = append(c.out.Found, childDiffers(r, some(sides)))
+		}
+	}
 	c.zoneItself()
 	c.nameServers(all)
 	return c.out
@@ -102,11 +110,8 @@ func (c *comparer) index(o Observed) server {
 	s.sets, s.unknown = make(map[Key]RRset, len(o.View.Sets)), map[Key]bool{}
 	for _, set := range o.View.Sets {
 		if set.Type == "NS" && slices.Contains(o.View.Child, set.Name) {
-			if r := c.records[set.Key()]; r != nil {
-				set.TTL = r.TTL
-			}
-		}
-		if o.View.Whole || !c.synthesised(set) {
+			c.ofChild(&s, set)
+		} else if o.View.Whole || !c.synthesised(set) {
 			s.sets[set.Key()] = set
 		}
 	}
@@ -114,6 +119,23 @@ func (c *comparer) index(o Observed) server {
 		s.unknown[key] = true
 	}
 	return s
+}
+
+// ofChild takes the NS that a server gave from the child zone in place of those of a
+// delegation. Equal ones say that the delegation is right; others say what the child
+// calls itself, and nothing of what the zone has.
+func (c *comparer) ofChild(s *server, set RRset) {
+	r := c.records[set.Key()]
+	switch {
+	case r == nil:
+		s.sets[set.Key()] = set
+	case slices.Equal(r.Values, set.Values):
+		set.TTL = r.TTL // that of the child says nothing
+		s.sets[set.Key()] = set
+	default:
+		s.unknown[set.Key()] = true
+		c.children[set.Key()] = append(c.children[set.Key()], s.name+": "+strings.Join(set.Values, ", "))
+	}
 }
 
 // synthesised tells an answer that a declared wildcard gives for a name which has no

@@ -104,6 +104,7 @@ func TestCompare(t *testing.T) {
 		"ttl":                    {[]string{whole + "t.a.io. 60 TXT hello", whole + "t.a.io. 60 TXT hello"}, "DNS-4 warning t.a.io. TXT"},
 		"ttl at one":             {[]string{whole + "t.a.io. 60 TXT hello", whole}, "DNS-5 warning t.a.io. TXT"},
 		"ttl from the child":     {[]string{served + "child.a.io. 21600 NS ns1.b.io. | ns2.b.io.\nchild child.a.io.", whole}, ""},
+		"child differs":          {[]string{served + "child.a.io. 21600 NS ns9.b.io.\nchild child.a.io.", served + "child.a.io. 21600 NS ns9.b.io.\nchild child.a.io.", whole}, "DNS-9 error child.a.io. NS"},
 		"serials":                {[]string{whole + "serial 7", whole + "serial 8"}, "DNS-6 warning a.io. SOA"},
 		"what servers add":       {[]string{whole + "a.io. 3600 NS ns.x.\na.io. 1 DNSKEY x\na.io. 1 RRSIG x\na.io. 60 SOA x\na.io. 60 TYPE65534 x"}, ""},
 		"DS":                     {[]string{whole + "child.a.io. 3600 DS 1 8 2 ab"}, "DNS-2 critical child.a.io. DS"},

@@ -43,29 +43,32 @@ func CompareDelegation(r Record, d Delegation) []finding.Finding {
 			}
 		}
 	}
-	begin := func(rule string, severity finding.Severity, message string) finding.Finding {
-		return finding.Finding{
-			Rule: rule, Severity: severity, Object: r.Key().String(), File: r.File, Line: r.Line, Message: message,
-			Declared: show(&r.RRset),
-		}
-	}
 	var found []finding.Finding
 	if len(bad) > 0 {
 		severity := finding.Error
 		if good == 0 && unread == 0 {
 			severity = finding.Critical
 		}
-		f := begin(ruleDangling, severity, fmt.Sprintf("%d of %d name servers of the delegation do not serve it", len(bad), len(d.Hosts)))
+		f := finding.Finding{
+			Rule: ruleDangling, Severity: severity, Visibility: finding.Private,
+			Object: r.Key().String(), File: r.File, Line: r.Line, Declared: show(&r.RRset), Observed: strings.Join(bad, "; "),
+			Message: fmt.Sprintf("%d of %d name servers of the delegation do not serve it", len(bad), len(d.Hosts)),
+			Fix:     "remove the delegation, or make its servers serve it",
+		}
 		if i := slices.IndexFunc(r.Values, func(v string) bool { return claim("NS", v) != "" }); i >= 0 {
 			f.Message += ", and whoever adds the zone at " + claim("NS", r.Values[i]) + " may own it"
 		}
-		f.Visibility, f.Observed, f.Fix = finding.Private, strings.Join(bad, "; "), "remove the delegation, or make its servers serve it"
 		found = append(found, f)
 	}
 	if len(sides) > 0 {
-		f := begin(ruleChild, finding.Error, "the child zone names other name servers than the delegation")
-		f.Observed = strings.Join(sides, "; ")
-		found = append(found, f)
+		found = append(found, childDiffers(r, strings.Join(sides, "; ")))
 	}
 	return found
+}
+
+func childDiffers(r Record, observed string) finding.Finding {
+	return finding.Finding{
+		Rule: ruleChild, Severity: finding.Error, Object: r.Key().String(), File: r.File, Line: r.Line,
+		Message: "the child zone names other name servers than the delegation", Declared: show(&r.RRset), Observed: observed,
+	}
 }

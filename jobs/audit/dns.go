@@ -263,7 +263,8 @@ func (c *dns) Compare(readings map[string]audit.Reading) (audit.Comparison, erro
 	var closed []string
 	for _, z := range c.config.Zones {
 		compared := zone.Compare(z, observed[z], c.secrets)
-		out.Found = append(out.Found, compared.Found...)
+		// A child that differs may be seen twice: at the zone's server and at its own.
+		out.Found = append(out.Found, finding.New(out.Found, compared.Found)...)
 		out.Absent = append(out.Absent, compared.Absent...)
 		out.Declared += compared.Declared
 		if byQueries(observed[z]) {

@@ -475,9 +475,9 @@ func TestDNSFaultSweep(t *testing.T) {
 		if got := dnsBrief(clean.Findings); !slices.Equal(got, truth) || !clean.Coverage.Complete() {
 			t.Fatalf("clean run: %v, %+v", got, clean.Coverage)
 		}
-		w.options = nameserver.Options{Timeout: 60 * time.Millisecond, Attempts: 2, Backoff: time.Millisecond, Rate: 1e6, TransferTimeout: time.Second}
+		w.options = nameserver.Options{Timeout: 25 * time.Millisecond, Attempts: 2, Backoff: time.Millisecond, Rate: 1e6, TransferTimeout: time.Second}
 		requests := dnsRequests(w.cloud.Faults.Requests())
-		if len(requests) < 50 {
+		if len(requests) < 40 {
 			t.Fatalf("only %d requests", len(requests))
 		}
 		for _, r := range requests {
