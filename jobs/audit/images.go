@@ -149,10 +149,14 @@ func (c *images) Read(ctx context.Context, name string) (audit.Reading, error) {
 	}
 }
 
-// gap names something that could not be read. Tags are other people's words.
-func (c *images) gap(scope string, err error) finding.Gap {
-	g := audit.GapOf(scope, err)
-	g.Scope, g.Detail = c.clean(g.Scope), c.clean(g.Detail)
+// gap names something of a unit that could not be read. A tag is somebody's word: one
+// that holds a credential is not named, since a gap is public.
+func (c *images) gap(unit, what string, err error) finding.Gap {
+	g := audit.GapOf(unit+what, err)
+	if c.clean(what) != what {
+		g.Scope, g.Detail = unit+" tag", "the name of the tag looks like a credential"
+	}
+	g.Detail = c.clean(g.Detail)
 	return g
 }
 
@@ -337,7 +341,7 @@ func (c *images) readFolders(ctx context.Context, mirror int, top manifest.Listi
 			err = contradiction()
 			fallthrough
 		case err != nil:
-			gaps = append(gaps, c.gap(root+"/"+folder+" children", err))
+			gaps = append(gaps, c.gap(root+"/"+folder, " children", err))
 			continue
 		}
 		lists[folder] = listing.Children

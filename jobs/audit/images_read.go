@@ -63,7 +63,7 @@ func (c *images) readRepository(ctx context.Context, u imageUnit) (audit.Reading
 	return packed(l.difference, len(l.listing.Tags)+len(l.listing.Digests), l.gaps)
 }
 
-func (l *look) miss(what string, err error) { l.gaps = append(l.gaps, l.gap(l.name+what, err)) }
+func (l *look) miss(what string, err error) { l.gaps = append(l.gaps, l.gap(l.name, what, err)) }
 
 // gone returns nil if the repository is proven not to exist. It said so itself, twice
 // (see Registry); whoever lists repositories must not contradict.

@@ -250,6 +250,10 @@ func (v *verdict) comparison(seen map[string][]int) audit.Comparison {
 			Message:  fmt.Sprintf("%s: %s", rule.message, v.count(on, all)),
 			Declared: f.declared, Observed: v.observed(f, len(on) == len(all)), Fix: rule.fix,
 		}
+		if strings.Contains(f.object, redactedMark) {
+			made.Visibility, made.Severity = finding.Private, finding.Critical
+			made.Fix = "revoke the credential that somebody used as a name, then remove it"
+		}
 		if rule.absent {
 			result.Absent = append(result.Absent, made)
 		} else {
@@ -258,6 +262,10 @@ func (v *verdict) comparison(seen map[string][]int) audit.Comparison {
 	}
 	return result
 }
+
+// redactedMark begins what package secret puts in the place of a credential. No name of
+// an image or tag has it.
+const redactedMark = "[redacted "
 
 func (f *fact) mirrors() []int {
 	var all []int
