@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package demo shows steward at work on a machine of its own: a fake GitHub with
-// the repository of a small community, the real steward-hook beside it, both on
-// loopback, and a conversation between people and the bot, printed as it happens.
+// the repository of a small community, a fake cloud with its buckets, mirrors and
+// name servers, the real steward-hook beside them, all on loopback, and a
+// conversation between people, the bot and the periodic job, printed as it happens
+// and shown on a page.
 //
 // The conversation is a table (script.go). Every step says what must be in the
 // answer, so that the demo is a test as well: with --once it fails where an
@@ -31,6 +33,7 @@ import (
 
 	"sigs.k8s.io/steward/config"
 	"sigs.k8s.io/steward/internal/ghfake"
+	"sigs.k8s.io/steward/internal/report"
 	"sigs.k8s.io/steward/internal/wire"
 )
 
@@ -47,9 +50,10 @@ func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Play a conversation between a small community and steward, on this machine only",
-		Long: `demo starts a fake GitHub with the repository of a small community and the real
-steward-hook beside it, on loopback ports, and plays a conversation. Then you can
-take part in it. Nothing outside this machine is read or written.`,
+		Long: `demo starts a fake GitHub with the repository of a small community, a fake cloud
+with its buckets, mirrors and name servers, and the real steward-hook beside them,
+on loopback ports, and plays a conversation. A page shows it, and the drift by
+owner. Then you can take part. Nothing outside this machine is read or written.`,
 		Example: "  steward demo\n  steward demo --once",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,11 +77,17 @@ func Run(ctx context.Context, in io.Reader, out io.Writer, once bool) (err error
 		return fmt.Errorf("demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	// Yesterday's run of the periodic job: everything is as declared.
+	if _, _, err := s.audit(ctx); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
 	if err := s.start(ctx); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	s.say("GitHub, the fake one:  %s", s.url)
-	s.say("steward-hook:          http://%s", s.hook.addresses.Webhook)
+	s.say("The page, for your browser:  %s", s.address)
+	s.say("GitHub, the fake one:        %s", s.url)
+	s.say("The cloud, a fake too:       %s", s.cloud.at.URL)
+	s.say("steward-hook:                http://%s", s.hook.addresses.Webhook)
 	if err := s.play(ctx, script()); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
@@ -87,14 +97,19 @@ func Run(ctx context.Context, in io.Reader, out io.Writer, once bool) (err error
 	return s.talk(ctx, in)
 }
 
-// stage is the fake GitHub and the server of one run.
+// stage is the fakes, the server and the page of one run.
 type stage struct {
-	out  io.Writer
-	dir  string
-	fake *ghfake.Server
-	url  string
-	end  func() error
-	hook *server
+	out     io.Writer
+	dir     string
+	fake    *ghfake.Server
+	url     string
+	end     func() error
+	hook    *server
+	cloud   *cloud
+	report  *report.Report // of the last audit
+	page    page
+	address string // of the page
+	endPage func() error
 }
 
 // server is a running steward-hook.
@@ -106,10 +121,22 @@ type server struct {
 
 func (s *stage) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
 
-// open fills the fake GitHub with the example community.
+// open fills the fakes with the example community, and begins to serve the page.
 func (s *stage) open() error {
 	files, err := exampleFiles()
 	if err != nil {
+		return err
+	}
+	community, err := fs.Sub(config.Example, "example")
+	if err != nil {
+		return err
+	}
+	if s.cloud, err = openCloud(community); err != nil {
+		return err
+	}
+	// A folder that lost its approvers: whoever may approve everything has to.
+	files["apps/gallery/OWNERS"] = "reviewers:\n- tom\n"
+	if s.address, s.endPage, err = s.page.serve(); err != nil {
 		return err
 	}
 	people := map[string]ghfake.UserSpec{bot: {}}
@@ -148,17 +175,20 @@ func exampleFiles() (map[string]string, error) {
 	return files, err
 }
 
-const settings = `repos:
+func (s *stage) settings() string {
+	return `repos:
   ` + repo + `:
-    plugins: [owners, freeze]
-    aliases: {why: why}
+    plugins: [owners, freeze, drift]
+    aliases: {why: why, drift: drift}
     scopes: {dns: [dns/], promotion: [registry.k8s.io/]}
+    drift: {report: "file://` + s.published() + `/latest.json", job: periodic-steward-audit}
 `
+}
 
 // start runs steward-hook as it would run beside Prow, and points the webhooks
 // of the repository at it.
 func (s *stage) start(ctx context.Context) error {
-	for name, content := range map[string]string{"steward.yaml": settings, "hmac": secret, "token": token} {
+	for name, content := range map[string]string{"steward.yaml": s.settings(), "hmac": secret, "token": token} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600); err != nil {
 			return err
 		}
@@ -206,7 +236,7 @@ func (s *stage) stop() error {
 	return <-hook.ended
 }
 
-func (s *stage) close() error { return errors.Join(s.stop(), s.end()) }
+func (s *stage) close() error { return errors.Join(s.stop(), s.end(), s.cloud.end(), s.endPage()) }
 
 // post sends JSON; get reads GitHub's API into out.
 func post(ctx context.Context, url string, body []byte) error {
@@ -261,7 +291,11 @@ func (s *stage) settle(ctx context.Context) error {
 
 // talk lets a person take part: WHO NUMBER TEXT.
 func (s *stage) talk(ctx context.Context, in io.Reader) error {
-	s.say(next)
+	var examples strings.Builder
+	for _, t := range tries() {
+		fmt.Fprintf(&examples, "\n  %-75s %s", t.Line, t.Why)
+	}
+	s.say(next, examples.String()+"\n", s.address)
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
@@ -294,6 +328,12 @@ func (s *stage) talk(ctx context.Context, in io.Reader) error {
 func (s *stage) line(ctx context.Context, line string) error {
 	if strings.TrimSpace(line) == "" {
 		return nil
+	}
+	s.page.begin("You: " + strings.TrimSpace(line))
+	if strings.TrimSpace(line) == "audit" {
+		_, _, err := s.audit(ctx)
+		s.say("  done: look at %sreport", s.address)
+		return err
 	}
 	parts := strings.SplitN(strings.TrimSpace(line), " ", 3)
 	if len(parts) < 3 {

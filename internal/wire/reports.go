@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,10 +43,20 @@ type stored struct {
 	address string
 
 	turn  sync.Mutex // held by the one who fetches
+	bad   unread     // the version that is none
 	tried time.Time
 	mark  string // what the server or the file system calls this version
 	held
 	problem error // of the last try
+}
+
+// local tells that asking costs nothing: whether a file is another one is seen at once.
+func (s *stored) local() bool { return strings.HasPrefix(s.address, "file://") }
+
+// unread is a version that does not parse, and why: it is not tried again.
+type unread struct {
+	mark string
+	err  error
 }
 
 // held is a report that was read.
@@ -100,7 +111,7 @@ func (r *reports) current(ctx context.Context, repo thread.Repo) (held, error) {
 	if s.address == "" {
 		return held{}, errors.New("the settings of the repository do not say where it is")
 	}
-	if time.Since(s.tried) >= fetchEvery {
+	if time.Since(s.tried) >= fetchEvery || s.local() {
 		err := r.fetch(ctx, s)
 		if ctx.Err() != nil {
 			return held{}, ctx.Err() // it was we who gave up
@@ -154,12 +165,16 @@ func (r *reports) fetch(ctx context.Context, s *stored) error {
 		return nil
 	}
 	defer body.Close()
-	read, err := report.Parse(body)
-	if err != nil {
-		return err
+	if mark != "" && mark == s.bad.mark {
+		return s.bad.err
 	}
-	if read.Private {
-		return errors.New("it is the private report, which does not belong there")
+	read, err := report.Parse(body)
+	if err == nil && read.Private {
+		err = errors.New("it is the private report, which does not belong there")
+	}
+	if err != nil {
+		s.bad = unread{mark, err}
+		return err
 	}
 	s.held, s.mark = held{read, time.Now(), digestOf(read)}, mark
 	return nil
@@ -167,7 +182,7 @@ func (r *reports) fetch(ctx context.Context, s *stored) error {
 
 // open returns the report's text, or nothing where the version is the one that is known.
 func (r *reports) open(ctx context.Context, s *stored) (body io.ReadCloser, mark string, err error) {
-	if u, err := url.Parse(s.address); err == nil && u.Scheme == "file" { // settings are checked
+	if u, err := url.Parse(s.address); err == nil && s.local() { // settings are checked
 		return openFile(u.Path, s)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.address, nil)
