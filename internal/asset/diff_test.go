@@ -4,6 +4,7 @@
 package asset
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -455,28 +456,73 @@ func FuzzBucket(f *testing.F) {
 	}
 	f.Add([]byte(`{"kind":"storage#bucket","name":"bucket","x":"ghp_`+strings.Repeat("a1", 18)+`"}`), []byte(`{"bindings":[{"role":"a/roles/b/c","members":["x"]}]}`))
 	tree := load(f, fullSample().export(f, fstest.MapFS{}, "p", "bucket"))
-	f.Fuzz(func(t *testing.T, resource, policy []byte) {
-		clean, err := parser().Clean(Observed{Bucket: resource, Policy: policy})
-		if err != nil {
+	f.Fuzz(func(t *testing.T, resource, policy []byte) { checkAnswer(t, tree, resource, policy) })
+}
+
+// FuzzField puts any JSON at any place of a good answer.
+func FuzzField(f *testing.F) {
+	for _, r := range fields() {
+		f.Add(cmp.Or(r.json, "policy.bindings"), []byte(`[{"role":"roles/x","members":["allUsers"],"entity":"allUsers","action":{"type":"Delete"},"condition":{"age":1}}]`))
+	}
+	f.Add("labels.x", []byte(`"ghp_`+strings.Repeat("a1", 18)+`"`))
+	f.Add("a.b.c", []byte(`{"d":[null,true,1e400,"\u0000"]}`))
+	f.Add("iamConfiguration", []byte(`{"uniformBucketLevelAccess":{"enabled":false}}`))
+	tree := load(f, fullSample().export(f, fstest.MapFS{}, "p", "bucket"))
+	f.Fuzz(func(t *testing.T, place string, value []byte) {
+		if !json.Valid(value) {
 			return
 		}
-		again, err := parser().Clean(clean)
-		if err != nil || string(again.Bucket) != string(clean.Bucket) || len(again.Leaks) != len(clean.Leaks) {
-			t.Fatalf("cleaning twice: %v, %s, %s", err, clean.Bucket, again.Bucket)
+		s := fullSample()
+		resource, policy := s.api("bucket"), s.policy()
+		at, last := map[string]any{"policy": policy}, place
+		if !strings.HasPrefix(place, "policy.") {
+			at = resource
 		}
-		seen := tree.Observe()
-		b, _, err := parser().Bucket(seen, "p", clean)
+		for before, after, more := strings.Cut(place, "."); more; before, after, more = strings.Cut(after, ".") {
+			inner, ok := at[before].(map[string]any)
+			if !ok {
+				inner = map[string]any{}
+				at[before] = inner
+			}
+			at, last = inner, after
+		}
+		at[last] = json.RawMessage(value)
+		rawResource, err := json.Marshal(resource)
 		if err != nil {
-			return
+			t.Skip(err)
 		}
-		checkFields(t, b)
-		seen.Add(b)
-		got := parser().Diff(tree, seen)
-		if got.Declared != 1 || len(got.Absent) > 1 {
-			t.Fatalf("%+v", got)
+		rawPolicy, err := json.Marshal(policy)
+		if err != nil {
+			t.Skip(err)
 		}
-		if b.Name == "bucket" && len(got.Absent) > 0 {
-			t.Fatal("a bucket that was seen is absent")
-		}
+		checkAnswer(t, tree, rawResource, rawPolicy)
 	})
+}
+
+func checkAnswer(t *testing.T, tree *Tree, resource, policy []byte) {
+	t.Helper()
+	clean, err := parser().Clean(Observed{Bucket: resource, Policy: policy})
+	if err != nil {
+		return
+	}
+	again, err := parser().Clean(clean)
+	if err != nil || string(again.Bucket) != string(clean.Bucket) || len(again.Leaks) != len(clean.Leaks) {
+		t.Fatalf("cleaning twice: %v, %s, %s", err, clean.Bucket, again.Bucket)
+	}
+	seen := tree.Observe()
+	b, _, err := parser().Bucket(seen, "p", clean)
+	if err != nil {
+		return
+	}
+	checkFields(t, b)
+	seen.Add(b)
+	got := parser().Diff(tree, seen)
+	if got.Declared != 1 || len(got.Absent) > 1 || b.Name == "bucket" && len(got.Absent) > 0 {
+		t.Fatalf("%+v", got)
+	}
+	for _, f := range got.Found {
+		if n := len(f.Message) + len(f.Declared) + len(f.Observed) + len(f.Field) + len(f.Fix); n > 4000 {
+			t.Fatalf("a finding of %d bytes", n)
+		}
+	}
 }
