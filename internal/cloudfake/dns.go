@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -20,13 +22,11 @@ import (
 	"github.com/miekg/dns"
 	"go.yaml.in/yaml/v3"
 
-	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/zone"
 )
 
 // DNS is a set of authoritative name servers, each with its own address and its own view
-// of the zones, so that one can lag, lie or be silent while the others are right. Its
-// rules are DNS-F1 … in docs/cloudfake-dns.md.
+// of the zones, so that one can lag, lie or be silent while the others are right.
 type DNS struct {
 	owner *Server
 
@@ -92,6 +92,17 @@ func (d *DNS) Server(name string) (*NameServer, error) {
 	return d.servers[i], nil
 }
 
+// named is one server, or all of them for "".
+func (d *DNS) named(name string) ([]*NameServer, error) {
+	if name != "" {
+		n, err := d.Server(name)
+		return []*NameServer{n}, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.servers), nil
+}
+
 // Addresses are where the servers are, by name.
 func (d *DNS) Addresses() map[string]string {
 	d.mu.Lock()
@@ -117,50 +128,63 @@ func (d *DNS) hosts() []string {
 
 // dnsSettings is the key dns of cloud.yaml.
 type dnsSettings struct {
-	Config  string // octoDNS configuration among the part's files; octodns-config.yaml
-	Servers map[string]struct {
-		Transfer bool
-		Zones    []string // all of the configuration where none are named
-		Hostile  string
-	}
+	Dir     string // a checkout with dns/octodns-config.yaml; without it the part's files
+	Config  string // the octoDNS configuration, where it is another
+	Servers map[string]dnsServerSettings
+}
+
+type dnsServerSettings struct {
+	Transfer bool     // gives its zones whole
+	Zones    []string // all of the configuration where none are named
+	Hostile  string
 }
 
 func (d *DNS) name() string { return "dns" }
 
 // load replaces the zones of the servers it names; servers keep their addresses.
 func (d *DNS) load(settings yaml.Node, files fs.FS) error {
-	in := dnsSettings{Config: "octodns-config.yaml"}
+	var in dnsSettings
 	if err := decode(settings, &in); err != nil {
 		return err
 	}
-	config, problems, err := zone.Load(files, in.Config)
+	config := "octodns-config.yaml"
+	if in.Dir != "" {
+		files, config = os.DirFS(in.Dir), "dns/octodns-config.yaml"
+	}
+	if in.Config != "" {
+		config = in.Config
+	}
+	declared, problems, err := zone.Load(files, config)
 	if err != nil {
 		return err
 	}
-	for _, p := range problems {
-		if p.Severity >= finding.Error { // the world would not be what the scenario says
-			return fmt.Errorf("%s: %s", p.Position(), p.Message)
+	for _, z := range declared.Zones {
+		if z.Faulty || len(z.Unclear) > 0 {
+			return fmt.Errorf("zone %s cannot be read whole: %v", z.Name, problems)
 		}
 	}
-	for name, s := range in.Servers {
-		n, err := d.Server(name)
-		if err != nil {
-			if n, err = d.Add(name); err != nil {
-				return err
-			}
-		}
-		n.Clear()
-		n.AllowTransfer(s.Transfer)
-		if err := n.Hostile(s.Hostile); err != nil {
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(in.Servers)) {
+		all = append(all, d.loadServer(name, in.Servers[name], declared))
+	}
+	return errors.Join(all...)
+}
+
+func (d *DNS) loadServer(name string, s dnsServerSettings, declared *zone.Config) error {
+	n, err := d.Server(name)
+	if err != nil {
+		if n, err = d.Add(name); err != nil {
 			return err
 		}
-		for _, z := range config.Zones {
-			if len(s.Zones) == 0 || slices.Contains(s.Zones, z.Name) {
-				n.Load(z)
-			}
+	}
+	n.Clear()
+	n.AllowTransfer(s.Transfer)
+	for _, z := range declared.Zones {
+		if len(s.Zones) == 0 || slices.Contains(s.Zones, z.Name) {
+			n.Load(z)
 		}
 	}
-	return nil
+	return n.Hostile(s.Hostile)
 }
 
 func (d *DNS) routes() map[string]http.HandlerFunc { return nil }
@@ -196,8 +220,15 @@ func (d *DNS) close() error {
 	return errors.Join(all...)
 }
 
-// controls change one server each, the way an operator, a lagging transfer or an
-// attacker would.
+// controls change one server, or all where none is named, the way an operator, a lagging
+// transfer or an attacker would:
+//
+//	GET  servers    addresses by name
+//	POST set        {"server":…,"zone":…,"name":…,"type":…,"ttl":60,"values":[…]}, values in canonical form
+//	POST remove     {"server":…,"zone":…,"name":…,"type":…}
+//	POST serial     {"server":…,"zone":…,"serial":7}
+//	POST transfer   {"server":…,"allow":true}
+//	POST hostile    {"server":…,"hostile":"wrong-id"}; "" makes it a good one again
 func (d *DNS) controls() map[string]command {
 	type change struct {
 		Server, Zone, Name, Type string
@@ -213,11 +244,14 @@ func (d *DNS) controls() map[string]command {
 			if err := strictJSON(body, &in); err != nil {
 				return nil, err
 			}
-			n, err := d.Server(in.Server)
+			targets, err := d.named(in.Server)
 			if err != nil {
 				return nil, err
 			}
-			return struct{}{}, do(n, in)
+			for _, n := range targets {
+				err = errors.Join(err, do(n, in))
+			}
+			return struct{}{}, err
 		}
 	}
 	return map[string]command{
