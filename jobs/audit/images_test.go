@@ -89,7 +89,7 @@ type world struct {
 	base http.RoundTripper // shared by all clients
 }
 
-func imageWorld(t *testing.T, set *manifest.Set, changes ...cloudfake.Change) *world {
+func imageWorld(t testing.TB, set *manifest.Set, changes ...cloudfake.Change) *world {
 	t.Helper()
 	s := cloudfake.Start(t, cloudfake.Options{}, "")
 	s.OCI.Declare(set)
@@ -504,7 +504,7 @@ func TestImageFaults(t *testing.T) {
 		{Drop: us + "/app/sub/db"}, {Drop: one + "/app/sub/db"},
 	}} {
 		w := imageWorld(t, set, changes...)
-		w.reg = quick(t, w)
+		w.reg = quick(t, w, time.Minute)
 		clean := w.audit(t)
 		if !clean.Coverage.Complete() {
 			t.Fatalf("a clean run: %+v", clean)
@@ -547,7 +547,11 @@ func sweptFaults() []fault.Rule {
 func (w *world) sweep(t *testing.T, q fault.Request, rule fault.Rule, clean []finding.Finding) {
 	t.Helper()
 	inject(t, w, rule)
-	w.reg = quick(t, w)
+	timeout := time.Minute
+	if rule.Action == "hang" {
+		timeout = 20 * time.Millisecond
+	}
+	w.reg = quick(t, w, timeout)
 	out := w.audit(t)
 	for _, f := range out.Findings {
 		if !slices.ContainsFunc(clean, func(c finding.Finding) bool { return c.Fingerprint() == f.Fingerprint() }) {
@@ -582,15 +586,15 @@ func harmless(q fault.Request, rule fault.Rule) bool {
 	return rule.Status == 200 || q.Path == "/v2/" && rule.Status == 401 || noRepository || noManifest
 }
 
-// quick is a client that gives up soon.
-func quick(t *testing.T, w *world) Registry {
+// quick is a client that has no patience.
+func quick(t *testing.T, w *world, timeout time.Duration) Registry {
 	t.Helper()
 	endpoints := map[string]string{}
 	for _, host := range w.OCI.Hosts() {
 		endpoints[host] = strings.TrimPrefix(w.URL, "http://")
 	}
 	r, err := registry.New(registry.Options{
-		HTTP: httpread.Options{Base: w.base, Attempts: 2, Timeout: 50 * time.Millisecond, Backoff: time.Microsecond},
+		HTTP: httpread.Options{Base: w.base, Attempts: 2, Timeout: timeout, Backoff: time.Microsecond},
 		Pace: pace.Options{Rate: 1e6}, Endpoints: endpoints,
 	})
 	if err != nil {
