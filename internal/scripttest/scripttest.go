@@ -6,7 +6,8 @@
 // A script is a world, a conversation and what must be there afterwards, and
 // reads like the manual. Scenarios are added without Go. Commands:
 //
-//	github FILE             start a fake GitHub with the scenario in FILE; $GITHUB is its URL
+//	github FILE             start a fake GitHub with the scenario in FILE; $GITHUB is its URL,
+//	                        $SOON a day in 30 days and $LATE one in 300
 //	hook [FLAG...]          start steward-hook beside it, journaling in $WORK/data
 //	[!] hookfails [FLAG...] start it and expect it to end with an error on stderr
 //	sigterm | sigkill       end it; after SIGTERM the exit code has to be 0
@@ -19,7 +20,13 @@
 //	comment REPO/N TOPIC    print the sticky of a topic; fails if there is none or two
 //	contexts REPO/N         print the commit statuses of the head
 //	issue REPO/N            print state, title and text of an issue
+//	pulls REPO              print number, state, branch and title of the pull requests
+//	content REPO REF PATH   print a file of a repository
 //	audit KIND              print how often GitHub performed a kind of write
+//	cluster FILE            start a cluster with Prow's runs in FILE; its file is kubeconfig
+//	prowjobs                print the runs: job, state, and why steward started it
+//	clusterdenies [METHOD]  let the cluster refuse a method, or nothing more
+//	expand FILE...          put the script's variables into files
 //	replay [ARG...]         run "steward hook replay" against it
 //	debug METHOD PATH       ask steward-hook's debug port
 //	health PATH             ask the health port
@@ -51,6 +58,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sigs.k8s.io/steward/internal/ghfake"
+	"sigs.k8s.io/steward/internal/kubefake"
 )
 
 // patience bounds every wait. It is not a timing assertion: what takes longer hangs.
@@ -80,6 +88,9 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"contexts": (*world).contexts, "issue": (*world).issue, "audit": (*world).audit,
 		"debug": (*world).debug, "metric": (*world).metric, "hookfails": (*world).hookFails, "replay": (*world).replay,
 		"delivered": (*world).delivered, "health": (*world).health, "log": (*world).showLog,
+		"pulls": (*world).pulls, "content": (*world).content, "cluster": (*world).cluster, "prowjobs": (*world).prowjobs,
+		"clusterdenies": (*world).clusterDenies,
+		"expand":        func(_ *world, ts *testscript.TestScript, args []string) error { return expand(ts, args) },
 	} {
 		out[name] = func(ts *testscript.TestScript, neg bool, args []string) {
 			w, _ := ts.Value(worldKey{}).(*world)
@@ -102,6 +113,7 @@ type world struct {
 	fake  *ghfake.Server
 	url   string
 	repos []string
+	prow  *kubefake.Server
 	proc  *process
 }
 
@@ -139,6 +151,8 @@ func (w *world) github(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	ts.Setenv("GITHUB", w.url)
+	ts.Setenv("SOON", time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly))
+	ts.Setenv("LATE", time.Now().UTC().AddDate(0, 0, 300).Format(time.DateOnly))
 	ts.Defer(func() {
 		if w.proc != nil {
 			_ = w.proc.cmd.Process.Kill()
