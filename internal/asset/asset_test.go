@@ -321,26 +321,26 @@ func TestEveryField(t *testing.T) {
 		{name: "empty label gone", edit: func(s *sample) { s.labels = map[string]string{"team": "a"} }, prod: `GCS-9 warning labels/empty: "" -> none`},
 		{name: "uniform access off", edit: func(s *sample) { s.uniform, s.acl = false, map[string]string{"project-owners-42": "OWNER"} }, prod: "GCS-4 critical uniformAccess: true -> false", staging: "GCS-4 error uniformAccess: true -> false"},
 
-		{name: "public", edit: func(s *sample) { s.iam = append(s.iam, grantOf{"roles/storage.objectViewer", "allUsers", ""}) }, prod: "GCS-4 critical iam/roles/storage.objectViewer/allUsers: none -> always"},
+		{name: "public", edit: func(s *sample) { s.iam = append(s.iam, grantOf{"roles/storage.objectViewer", "allUsers", ""}) }, prod: "GCS-4 critical iam/roles/storage.objectViewer/allUsers: none -> granted"},
 		{name: "reader", edit: func(s *sample) {
 			s.iam = append(s.iam, grantOf{"roles/storage.objectViewer", "group:z@example.org", ""})
-		}, prod: "GCS-4 warning iam/roles/storage.objectViewer/group:z@example.org: none -> always"},
+		}, prod: "GCS-4 warning iam/roles/storage.objectViewer/group:z@example.org: none -> granted"},
 		{name: "writer", edit: func(s *sample) {
 			s.iam = append(s.iam, grantOf{"roles/storage.objectCreator", "group:z@example.org", ""})
-		}, prod: "GCS-4 error iam/roles/storage.objectCreator/group:z@example.org: none -> always"},
+		}, prod: "GCS-4 error iam/roles/storage.objectCreator/group:z@example.org: none -> granted"},
 		{name: "person", edit: func(s *sample) {
 			s.iam = append(s.iam, grantOf{"roles/storage.objectViewer", "user:z@example.org", ""})
-		}, prod: "GCS-4 error iam/roles/storage.objectViewer/user:z@example.org: none -> always"},
+		}, prod: "GCS-4 error iam/roles/storage.objectViewer/user:z@example.org: none -> granted"},
 		{name: "stranger", edit: func(s *sample) {
 			s.iam = append(s.iam, grantOf{"roles/storage.objectViewer", "group:z@elsewhere.example", ""})
-		}, prod: "GCS-4 error iam/roles/storage.objectViewer/group:z@elsewhere.example: none -> always"},
+		}, prod: "GCS-4 error iam/roles/storage.objectViewer/group:z@elsewhere.example: none -> granted"},
 		{name: "deleted member", edit: func(s *sample) {
 			s.iam = append(s.iam, grantOf{"roles/storage.admin", "deleted:user:z@example.org?uid=1", ""})
-		}, prod: "GCS-4 warning iam/roles/storage.admin/deleted:user:z@example.org?uid=1: none -> always"},
-		{name: "lost", edit: func(s *sample) { s.iam = slices.Delete(slices.Clone(s.iam), 1, 2) }, prod: "GCS-4 warning iam/roles/storage.objectAdmin/group:a@example.org: always -> none"},
-		{name: "another condition", edit: func(s *sample) { s.iam[2].condition = `{"expression":"y","title":"t"}` }, prod: `GCS-4 error iam/roles/storage.objectViewer/group:b@example.org: if {"expression":"x","title":"t"} -> if {"expression":"y","title":"t"}`},
-		{name: "no condition", edit: func(s *sample) { s.iam[2].condition = "" }, prod: `GCS-4 error iam/roles/storage.objectViewer/group:b@example.org: if {"expression":"x","title":"t"} -> always`},
-		{name: "new condition", edit: func(s *sample) { s.iam[1].condition = `{"expression":"y"}` }, prod: `GCS-4 warning iam/roles/storage.objectAdmin/group:a@example.org: always -> if {"expression":"y"}`},
+		}, prod: "GCS-4 warning iam/roles/storage.admin/deleted:user:z@example.org?uid=1: none -> granted"},
+		{name: "lost", edit: func(s *sample) { s.iam = slices.Delete(slices.Clone(s.iam), 1, 2) }, prod: "GCS-4 warning iam/roles/storage.objectAdmin/group:a@example.org: granted -> none"},
+		{name: "another condition", edit: func(s *sample) { s.iam[2].condition = `{"expression":"y","title":"t"}` }, prod: `GCS-4 error iam/roles/storage.objectViewer/group:b@example.org: granted if {"expression":"x","title":"t"} -> granted if {"expression":"y","title":"t"}`},
+		{name: "no condition", edit: func(s *sample) { s.iam[2].condition = "" }, prod: `GCS-4 error iam/roles/storage.objectViewer/group:b@example.org: granted if {"expression":"x","title":"t"} -> granted`},
+		{name: "new condition", edit: func(s *sample) { s.iam[1].condition = `{"expression":"y"}` }, prod: `GCS-4 warning iam/roles/storage.objectAdmin/group:a@example.org: granted -> granted if {"expression":"y"}`},
 		{name: "bindings in another order", edit: func(s *sample) { slices.Reverse(s.iam) }},
 		{name: "a binding twice", edit: func(s *sample) { s.iam = append(s.iam, s.iam[0]) }},
 
@@ -381,7 +381,7 @@ func TestPublicAccessLost(t *testing.T) {
 	declared.iam = append(declared.iam, grantOf{"roles/storage.objectViewer", "allUsers", ""})
 	for project, want := range map[string]string{"prod": "error", "k8s-staging-x": "warning", "k8s-infra-e2e-1": "warning"} {
 		got := briefs(compare(t, project, declared, plainSample()).Found)
-		if len(got) != 1 || got[0] != "GCS-4 "+want+" iam/roles/storage.objectViewer/allUsers: always -> none" {
+		if len(got) != 1 || got[0] != "GCS-4 "+want+" iam/roles/storage.objectViewer/allUsers: granted -> none" {
 			t.Errorf("%s: %v", project, got)
 		}
 	}

@@ -13,8 +13,11 @@ import (
 // Elements of sets, in the order in which they stand in the file. Each function says
 // false where a part is not what the API's reference says.
 
-// unconditional stands for a grant without a condition.
-const unconditional = "always"
+// What a grant looks like: without a condition, or with one behind the words.
+const (
+	unconditional = "granted"
+	conditional   = unconditional + " if "
+)
 
 // bindings are the grants of an IAM policy: a member has a role, always or under
 // conditions. Who is listed twice has it once.
@@ -30,7 +33,7 @@ func bindings(v any) ([]element, bool) {
 		}
 		value := unconditional
 		if condition, has := binding["condition"]; has {
-			value = "if " + canonical(condition)
+			value = conditional + canonical(condition)
 		}
 		for _, m := range members {
 			member, isText := m.(string)

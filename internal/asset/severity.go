@@ -160,7 +160,7 @@ func grant(c change) finding.Severity {
 		return finding.Warning
 	case public(member):
 		return finding.Critical
-	case strings.HasPrefix(c.declared, "if "):
+	case strings.HasPrefix(c.declared, conditional):
 		return finding.Error // the condition is gone, or another one
 	case c.declared == unconditional:
 		return finding.Warning // there is a condition now
