@@ -549,7 +549,7 @@ func TestNamedImages(t *testing.T) {
 			if !known[m[1]] {
 				t.Errorf("%s: there is no image %s", file, m[1])
 			}
-			if strings.Contains(string(content), "--base=") && m[1] != "steward-git" {
+			if revision := regexp.MustCompile("--(base|rev)="); revision.Match(content) && m[1] != "steward-git" {
 				t.Errorf("%s: %s has no git", file, m[1])
 			}
 		}

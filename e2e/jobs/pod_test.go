@@ -5,10 +5,13 @@ package jobs
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	prowapi "sigs.k8s.io/prow/pkg/apis/prowjobs/v1"
@@ -16,6 +19,8 @@ import (
 	"sigs.k8s.io/prow/pkg/pjutil"
 	"sigs.k8s.io/prow/pkg/pod-utils/decorate"
 
+	"sigs.k8s.io/steward/e2e/toolbin"
+	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/wire/cli"
 )
 
@@ -146,6 +151,41 @@ func TestJobsRunInTheCheckout(t *testing.T) {
 		clones := slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == "clonerefs" })
 		if !clones {
 			t.Errorf("%s clones nothing", name)
+		}
+	}
+}
+
+// What config/steward.yaml says of the audit is what its job does: its name, its interval, and where it publishes.
+func TestSettingsNameTheAudit(t *testing.T) {
+	p := copyConfig(t)
+	root, err := toolbin.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"config/steward.yaml", "config/kubernetes/steward.yaml"} {
+		content, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := settings.Parse(content)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		c := p.load()
+		for _, repo := range s.List() {
+			drift := s.For(repo).Drift
+			i := slices.IndexFunc(c.Periodics, func(j config.Periodic) bool { return j.Name == drift.Job })
+			if i < 0 {
+				t.Errorf("%s: no periodic is called %q", file, drift.Job)
+				continue
+			}
+			if every := c.Periodics[i].GetInterval(); every != time.Duration(drift.Interval) {
+				t.Errorf("%s: every %v, the job runs every %v", file, time.Duration(drift.Interval), every)
+			}
+			published := "--publish=gs://" + strings.TrimSuffix(strings.TrimPrefix(drift.Report, "https://storage.googleapis.com/"), "/latest.json")
+			if args := commandLine(t, pods(t, c)[drift.Job]); !slices.Contains(args, published) {
+				t.Errorf("%s: the report is at %s, the job runs %q", file, drift.Report, args)
+			}
 		}
 	}
 }

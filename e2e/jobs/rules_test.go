@@ -251,7 +251,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"one at a time", edit{periodics, "    max_concurrency: 1\n", ""}},
 		{"no presets", edit{presubmits, "      decorate: true\n", "      decorate: true\n      labels: {preset-service-account: \"true\"}\n"}},
 		{"fixed image", edit{presubmits, "steward-git:v0.1.0", "steward-git"}},
-		{"fixed image", edit{periodics, "/steward:v0.1.0", "/steward:latest"}},
+		{"fixed image", edit{periodics, "/steward-git:v0.1.0", "/steward-git:latest"}},
 		{"limits are requests", edit{presubmits, "              limits:\n                cpu: \"1\"\n", "              limits:\n                cpu: \"2\"\n"}},
 		{"limits are requests", edit{periodics, "            requests:\n              cpu: \"1\"\n              memory: 2Gi\n", "            requests:\n              cpu: \"1\"\n"}},
 		{"no rights", edit{presubmits, "              allowPrivilegeEscalation: false\n", ""}},
