@@ -86,6 +86,40 @@ func TestLayoutOf2020(t *testing.T) {
 	}
 }
 
+// TestNewBesideTheLayoutOf2020 (AB-6): what the old layout does not hold is counted by
+// bucket, whatever its size; what everybody may do by a policy it has not, is reported.
+func TestNewBesideTheLayoutOf2020(t *testing.T) {
+	tree := load(t, fstest.MapFS{"audit/projects/p/buckets/bucket/iam.json": {Data: []byte(`{"bindings":[]}`)}})
+	s := fullSample()
+	s.iam, s.lifecycle = nil, nil
+	seen, _ := observe(t, tree, "p", s.api("bucket"), s.policy())
+	var got []string
+	for _, f := range parser().Diff(tree, seen).Found {
+		text, _, _ := strings.Cut(f.Message, ",")
+		got = append(got, f.Rule+" "+text)
+	}
+	want := `GCS-10 new field eventBasedHold on 1 buckets
+GCS-10 new field kmsKey on 1 buckets
+GCS-10 new field labels on 1 buckets
+GCS-10 new field location on 1 buckets
+GCS-10 new field locationType on 1 buckets
+GCS-10 new field logging.bucket on 1 buckets
+GCS-10 new field publicAccessPrevention on 1 buckets
+GCS-10 new field retention.period on 1 buckets
+GCS-10 new field uniformAccess on 1 buckets
+GCS-10 new field versioning on 1 buckets`
+	if strings.Join(got, "\n") != want {
+		t.Errorf("%s", strings.Join(got, "\n"))
+	}
+	blind := load(t, fstest.MapFS{"audit/projects/p/buckets/bucket/metadata.txt": {Data: []byte(plainSample().metadata(t, "bucket"))}})
+	public := plainSample()
+	public.iam = append(public.iam, grantOf{"roles/storage.objectViewer", "allUsers", ""})
+	seen, _ = observe(t, blind, "p", public.api("bucket"), public.policy())
+	if got := briefs(parser().Diff(blind, seen).Found); len(got) != 2 || !strings.HasPrefix(got[1], "GCS-4 critical iam/roles/storage.objectViewer/allUsers") {
+		t.Error(got)
+	}
+}
+
 func TestAnAuditFolderAlone(t *testing.T) {
 	files := fstest.MapFS{}
 	for name, f := range plainSample().export(t, fstest.MapFS{}, "p", "bucket") {
