@@ -5,12 +5,13 @@ package report
 
 import (
 	"io"
+	"runtime"
 	"testing"
 
 	"sigs.k8s.io/steward/internal/finding"
 )
 
-// BenchmarkReport renders 100,000 findings (RP-30).
+// BenchmarkReport renders 100,000 findings (RP-40).
 func BenchmarkReport(b *testing.B) {
 	all, opts := community(100_000), audited(false)
 	b.Run("all", func(b *testing.B) {
@@ -18,6 +19,9 @@ func BenchmarkReport(b *testing.B) {
 		for b.Loop() {
 			writeAll(b, all, opts)
 		}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapSys)/(1<<20), "heap-MiB")
 	})
 	for _, format := range Formats() {
 		b.Run(format, func(b *testing.B) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"sigs.k8s.io/steward/internal/finding"
@@ -66,8 +67,29 @@ func encode(buf *bytes.Buffer, prefix string, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	indent(buf, bytes.TrimSuffix(compact.Bytes(), []byte("\n")), prefix)
+	indent(buf, escapeInvisible(bytes.TrimSuffix(compact.Bytes(), []byte("\n"))), prefix)
 	return nil
+}
+
+// escapeInvisible writes what an encoder leaves and a terminal obeys as \uXXXX: JSON
+// is read by people as well.
+func escapeInvisible(compact []byte) []byte {
+	if !bytes.ContainsFunc(compact, invisible) {
+		return compact
+	}
+	var out []byte
+	for _, r := range string(compact) { // in strings only: the rest of JSON is visible
+		switch {
+		case !invisible(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, "\\u%04x\\u%04x", high, low)
+		default:
+			out = fmt.Appendf(out, "\\u%04x", r)
+		}
+	}
+	return out
 }
 
 // indent is json.Indent for what an encoder wrote. It takes a third of the time,

@@ -207,12 +207,12 @@ func (s *sheet) markdownGaps() string {
 			break
 		}
 		if !c.Complete() {
-			fmt.Fprintf(&b, "- %s\n", markdown.Text(clip(coverageWords(c), nameLimit)))
+			fmt.Fprintf(&b, "- %s %s\n", markdown.Code(clip(c.Part, nameLimit)), amount(c))
 		}
 	}
 	gaps, rest := s.gaps(gapsInMarkdown)
 	for _, g := range gaps {
-		fmt.Fprintf(&b, "- %s %s: %s", markdown.Text(clip(g.part, nameLimit)), markdown.Code(clip(g.Scope, nameLimit)), markdown.Text(clip(string(g.Reason), nameLimit)))
+		fmt.Fprintf(&b, "- %s %s: %s", markdown.Code(clip(g.part, nameLimit)), markdown.Code(clip(g.Scope, nameLimit)), markdown.Text(clip(string(g.Reason), nameLimit)))
 		if g.Detail != "" {
 			fmt.Fprintf(&b, ", %s", markdown.Text(clip(g.Detail, valueLimit)))
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
 	"slices"
 	"time"
@@ -59,12 +60,14 @@ func (r *Report) Options() Options {
 // or a state that does not follow from its finding is an error, because by these
 // people acknowledge. Fields that are not known are ignored, another schema is not.
 // What r returns is an error like any other.
-func Parse(r io.Reader) (*Report, error) {
-	limited := &io.LimitedReader{R: r, N: MaxBytes + 1}
-	p := parser{dec: json.NewDecoder(limited), seen: map[string]bool{}}
+func Parse(r io.Reader) (*Report, error) { return parseWithin(r, MaxBytes, MaxFindings) }
+
+func parseWithin(r io.Reader, most int64, findings int) (*Report, error) {
+	limited := &io.LimitedReader{R: r, N: most + 1}
+	p := parser{dec: json.NewDecoder(limited), most: findings, seen: map[string]bool{}}
 	err := p.document()
 	if limited.N <= 0 {
-		err = fmt.Errorf("it is larger than %d bytes", MaxBytes)
+		err = fmt.Errorf("it is larger than %d bytes", most)
 	}
 	if err != nil {
 		// The text of what is wrong may hold as much of the input as it likes.
@@ -81,6 +84,7 @@ func (e *parseError) Unwrap() error { return e.cause }
 
 type parser struct {
 	dec      *json.Decoder
+	most     int // findings
 	seen     map[string]bool
 	report   Report
 	complete *bool
@@ -162,8 +166,8 @@ func (p *parser) findings() error {
 		return err
 	}
 	for n := 0; p.dec.More(); n++ {
-		if n == MaxFindings {
-			return fmt.Errorf("there are more than %d", MaxFindings)
+		if n == p.most {
+			return fmt.Errorf("there are more than %d", p.most)
 		}
 		// The severity has a zero value that would pass for one.
 		var item struct {
@@ -254,8 +258,8 @@ func (i *Item) check(private bool) error {
 		return errors.New("rule, object or message is missing")
 	case i.Visibility != finding.Public && i.Visibility != finding.Private:
 		return fmt.Errorf("unknown visibility %.100q", i.Visibility)
-	case !private && i.Visibility == finding.Private && !isReduced(i.Finding):
-		return errors.New("the details of a private finding stand in a public report")
+	case !private && i.Visibility == finding.Private && !reflect.DeepEqual(i.Finding, reduce(i.Finding, i.ID)):
+		return errors.New("the details of a private finding stand in a public report, or its id is not that of its object")
 	case i.Line < 0:
 		return fmt.Errorf("line %d", i.Line)
 	case !hexID.MatchString(i.ID) || i.PublicID != "" && !hexID.MatchString(i.PublicID):
@@ -283,8 +287,8 @@ func (i *Item) checkTexts() error {
 func (i *Item) checkIdentity() error {
 	switch {
 	case isReduced(i.Finding):
-		if i.Object != privatePrefix+i.ID || i.State != "" {
-			return fmt.Errorf("id %s is not that of %s", i.ID, i.Object)
+		if i.State != "" || i.PublicID != "" {
+			return errors.New("a reduced finding has a state or a second id")
 		}
 	case i.Altered:
 		return nil

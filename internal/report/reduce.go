@@ -85,8 +85,10 @@ func private(all []finding.Finding, opts Options) *sheet {
 	public := map[string]string{} // by fingerprint
 	var hidden []finding.Finding
 	for n, id := range publicIDs(all, opts.Key) {
-		hidden = append(hidden, all[n])
-		public[all[n].Fingerprint()] = id
+		if !isReduced(all[n]) { // one that is holds nothing more
+			hidden = append(hidden, all[n])
+			public[all[n].Fingerprint()] = id
+		}
 	}
 	finding.Sort(hidden)
 	s := &sheet{Options: opts, items: make([]*Item, len(hidden)), private: true}

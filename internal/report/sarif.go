@@ -228,7 +228,7 @@ func (s *sheet) sarifResult(i *Item, rules map[string]int, suppressed bool) sari
 	r := sarifResult{
 		RuleID: rule, RuleIndex: rules[rule], Level: sarifLevel(i.Severity), Message: sarifMessage{sarifText(i)},
 		Locations:  []sarifLocation{sarifPlace(i.Finding)},
-		Properties: sarifProperties{Severity: securitySeverity(i.Severity), Owners: i.Owners[:min(len(i.Owners), maxOwners)]},
+		Properties: sarifProperties{Severity: securitySeverity(i.Severity), Owners: bound(*i).Owners},
 	}
 	// A number of a reduced finding is one of this report only, and must not match others.
 	if i.Visibility == finding.Public || len(s.Key) > 0 {
@@ -269,7 +269,7 @@ func sarifPlace(f finding.Finding) sarifLocation {
 	place := sarifLocation{Logical: []sarifLogical{{Name: fit(part(f), maxName), Kind: "resource"}}}
 	if repositoryPath(f.File) {
 		// A path whose first part has a colon is "./a:b" here, not a scheme.
-		place.Physical = &sarifPhysical{Artifact: sarifArtifact{(&url.URL{Path: fit(f.File, maxName)}).String(), "%SRCROOT%"}}
+		place.Physical = &sarifPhysical{Artifact: sarifArtifact{(&url.URL{Path: f.File}).String(), "%SRCROOT%"}}
 		if f.Line > 0 {
 			place.Physical.Region = &sarifRegion{f.Line}
 		}

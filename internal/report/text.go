@@ -39,7 +39,7 @@ func writeText(w *bufio.Writer, s *sheet) error {
 		rest = rest[n:]
 	}
 	s.textCoverage(w)
-	fmt.Fprintf(w, "%s: %s\n", printable(s.Title), s.summary())
+	fmt.Fprintf(w, "%s: %s\n", shown(s.Title, nameLimit), s.summary())
 	return nil
 }
 
@@ -59,7 +59,7 @@ func (s *sheet) textGroup(w *bufio.Writer, items []*Item) {
 	}
 	for _, i := range items {
 		if i.Acknowledged != nil {
-			line := fmt.Sprintf("  %s  %-8s  %s  %s (%s)", lineOf(i.Finding), i.Severity, printable(i.Rule),
+			line := fmt.Sprintf("  %s  %-8s  %s  %s (%s)", lineOf(i.Finding), i.Severity, shown(i.Rule, nameLimit),
 				shown(i.Message, proseLimit), shown(acknowledgement(i.Acknowledged), valueLimit))
 			fmt.Fprintln(w, s.paint(dim, line))
 		}
@@ -76,7 +76,7 @@ func (s *sheet) textItem(w *bufio.Writer, i *Item) {
 	if isReduced(i.Finding) && len(i.Owners) > 0 {
 		message += ", ask " + ownerNames(i.Owners)
 	}
-	fmt.Fprintf(w, "  %s  %s  %s  %s%s\n", lineOf(i.Finding), severity, printable(i.Rule), message, age)
+	fmt.Fprintf(w, "  %s  %s  %s  %s%s\n", lineOf(i.Finding), severity, shown(i.Rule, nameLimit), message, age)
 	if i.PublicID != "" {
 		fmt.Fprintf(w, "        %s%s in the public report\n", privatePrefix, i.PublicID)
 	}

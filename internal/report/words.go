@@ -106,11 +106,13 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-func coverageWords(c finding.Coverage) string {
+func coverageWords(c finding.Coverage) string { return c.Part + " " + amount(c) }
+
+func amount(c finding.Coverage) string {
 	if c.Read == c.Units {
-		return fmt.Sprintf("%s %s, %s", c.Part, count(c.Units, "unit"), count(c.Objects, "object"))
+		return count(c.Units, "unit") + ", " + count(c.Objects, "object")
 	}
-	return fmt.Sprintf("%s %d of %s, %s", c.Part, c.Read, count(c.Units, "unit"), count(c.Objects, "object"))
+	return fmt.Sprintf("%d of %s, %s", c.Read, count(c.Units, "unit"), count(c.Objects, "object"))
 }
 
 // gap is a gap with the part it belongs to.
@@ -224,7 +226,10 @@ func (s *sheet) commitLink() string {
 	return strings.TrimSuffix(s.Links, "/") + "/tree/" + s.Commit
 }
 
-func repositoryPath(file string) bool { return fs.ValidPath(file) && file != "." }
+// repositoryPath refuses what no file of a repository is called.
+func repositoryPath(file string) bool {
+	return fs.ValidPath(file) && file != "." && len(file) <= maxName
+}
 
 // escapePath also escapes what ends an address in Markdown.
 func escapePath(file string) string {
@@ -257,11 +262,15 @@ func printable(s string) string {
 		return s
 	}
 	return strings.Map(func(r rune) rune {
-		if r == '\u2028' || r == '\u2029' || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+		if invisible(r) {
 			return utf8.RuneError
 		}
 		return r
 	}, s)
+}
+
+func invisible(r rune) bool {
+	return r < ' ' || r > '~' && (r == '\u2028' || r == '\u2029' || unicode.IsControl(r) || unicode.Is(unicode.Cf, r))
 }
 
 // plainASCII tells that a text needs no closer look, as nearly all do not.

@@ -16,7 +16,7 @@ type Bar struct {
 	Parts []Part // side by side
 }
 
-// Part is a piece of a bar. Kind is one of Kinds and chooses the colour.
+// Part is a piece of a bar. Kind is one of Kinds and chooses the colour; others are plain.
 type Part struct {
 	Kind  string
 	Value int // negative values count as 0
@@ -64,8 +64,11 @@ func (b Bar) row(longest int) barRow {
 	var words []string
 	x := 0.0
 	for _, p := range b.Parts {
-		if p.Value <= 0 || !slices.Contains(Kinds(), p.Kind) {
+		if p.Value <= 0 {
 			continue
+		}
+		if !slices.Contains(Kinds(), p.Kind) {
+			p.Kind = "plain"
 		}
 		width := 100 * float64(p.Value) / float64(longest)
 		row.Pieces = append(row.Pieces, piece{p.Kind, percent(x), percent(width)})
@@ -90,11 +93,10 @@ const (
 // Sparkline draws the course of values, oldest first. alt tells in words what the
 // line shows; it stands below the line for everybody.
 func Sparkline(caption string, values []int, alt string) Block {
-	points, last := spark(values)
-	return named("spark", struct{ Caption, Points, LastX, LastY, Alt string }{caption, points, last[0], last[1], alt})
+	return named("spark", struct{ Caption, Points, Alt string }{caption, spark(values), alt})
 }
 
-func spark(values []int) (points string, last [2]string) {
+func spark(values []int) string {
 	highest := 1
 	for _, v := range values {
 		highest = max(highest, v)
@@ -106,10 +108,9 @@ func spark(values []int) (points string, last [2]string) {
 	all := make([]string, len(values))
 	for i, v := range values {
 		y := sparkHeight - sparkRim - float64(max(v, 0))/float64(highest)*(sparkHeight-2*sparkRim)
-		last = [2]string{short(sparkRim + float64(i)*step), short(y)}
-		all[i] = last[0] + "," + last[1]
+		all[i] = short(sparkRim+float64(i)*step) + "," + short(y)
 	}
-	return strings.Join(all, " "), last
+	return strings.Join(all, " ")
 }
 
 func short(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }
