@@ -30,6 +30,8 @@ func TestAlertsNameMetricsThatExist(t *testing.T) {
 	m.watch(registry, q)
 	m.delivery("no such event", 200) // vectors without values are not gathered
 	m.writes.WithLabelValues("postcomment", "done")
+	m.reportFetched.WithLabelValues("acme/infra")
+	m.reportMade.WithLabelValues("acme/infra")
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
