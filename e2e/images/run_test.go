@@ -106,6 +106,7 @@ func runSteward(t *testing.T, dir string) {
 	addExample(t, dir)
 	expect(t, try(t, 0, inside(t, dir, "steward", "--version")), version)
 	expect(t, try(t, 0, inside(t, dir, "steward", "--help")), "Usage:")
+	try(t, 0, inside(t, dir, "steward", "demo", "--once"))
 	try(t, 0, inside(t, dir, "steward", "owners", "lint", "--dir=/example"))
 	try(t, 0, inside(t, dir, "steward", "verify", "--dir=/example"))
 	if os.Geteuid() == 0 { // a machine has git where an image has not
