@@ -48,7 +48,7 @@ func lines(all []finding.Finding) string {
 }
 
 const (
-	good = `{id: 0123456789abcdef, state: 01234567, rule: GCS-3, object: "gs://b", reason: r, approvedBy: dora, expires: 2026-03-01}`
+	good = `{id: 0123456789abcdef, state: 0123456701234567, rule: GCS-3, object: "gs://b", reason: r, approvedBy: dora, expires: 2026-03-01}`
 	pre  = "audit/acknowledged.yaml"
 )
 
@@ -90,7 +90,7 @@ func TestParse(t *testing.T) {
 				pre + ":4 error ACK-1 #0123456789abcdef: expires \"tomorrow\" is not a date such as 2026-01-31\n"},
 		{"ACK-1: an address of its own", with("expires", "issue: javascript:alert(1), expires"), 0, pre + ":1 error ACK-1 #0123456789abcdef: issue \"javascript:alert(1)\" is not an https address\n"},
 		{"ACK-2: an id", with("0123456789abcdef", "xyz"), 0, pre + ":1 error ACK-2 : id \"xyz\" is not an id of 16 hexadecimal digits\n"},
-		{"ACK-2: a state", with("01234567,", "0,"), 0, pre + ":1 error ACK-2 #0123456789abcdef: state \"0\" is not a state of 8 hexadecimal digits\n"},
+		{"ACK-2: a state", with("0123456701234567,", "0,"), 0, pre + ":1 error ACK-2 #0123456789abcdef: state \"0\" is not a state of 16 hexadecimal digits\n"},
 		{"ACK-3: the last day that is allowed", with("2026-03-01", "2026-07-01"), 1, ""},
 		{"ACK-3: a day more", with("2026-03-01", "2026-07-02"), 0, pre + ":1 error ACK-3 #0123456789abcdef: expires 2026-07-02 is more than 180 days ahead\n"},
 		{"ACK-4: yesterday", with("2026-03-01", "2026-01-01"), 1, pre + ":1 warning ACK-4 #0123456789abcdef: the acknowledgement of GCS-3 of gs://b ended with 2026-01-01\n"},
@@ -261,11 +261,11 @@ func TestUnbackedAndFresh(t *testing.T) {
 
 func TestAdd(t *testing.T) {
 	e := Entry{
-		ID: "0123456789abcdef", State: "01234567", Rule: "GCS-3", Object: "gs://b", Reason: "a \"b\"\n# c: [d]", ApprovedBy: "dora",
+		ID: "0123456789abcdef", State: "0123456701234567", Rule: "GCS-3", Object: "gs://b", Reason: "a \"b\"\n# c: [d]", ApprovedBy: "dora",
 		Expires: day("2026-03-01"), Issue: "https://github.com/o/r/issues/1#issuecomment-2",
 	}
 	block := `- id: "0123456789abcdef"
-  state: "01234567"
+  state: "0123456701234567"
   rule: "GCS-3"
   object: "gs://b"
   reason: "a \"b\" # c: [d]"
@@ -273,8 +273,8 @@ func TestAdd(t *testing.T) {
   expires: 2026-03-01
   issue: "https://github.com/o/r/issues/1#issuecomment-2"
 `
-	other := "- id: aaaaaaaaaaaaaaaa # first\n  state: 01234567\n  rule: X\n  object: y\n  reason: |\n    text\n    more\n  approvedBy: a\n  expires: 2026-02-01\n"
-	same := "- {id: 0123456789abcdef, state: aaaaaaaa, rule: X,\n   object: y, reason: r, approvedBy: a, expires: 2026-02-01}\n"
+	other := "- id: aaaaaaaaaaaaaaaa # first\n  state: 0123456701234567\n  rule: X\n  object: y\n  reason: |\n    text\n    more\n  approvedBy: a\n  expires: 2026-02-01\n"
+	same := "- {id: 0123456789abcdef, state: aaaaaaaaaaaaaaaa, rule: X,\n   object: y, reason: r, approvedBy: a, expires: 2026-02-01}\n"
 	tests := []struct{ name, before, after string }{
 		{"absent", "", header + "\n" + block},
 		{"only comments", "# ours\n", "# ours\n" + block},
@@ -375,7 +375,7 @@ func FuzzAdd(f *testing.F) {
 				t.Fatalf("%+v holds", e)
 			}
 		}
-		e := Entry{ID: "0123456789abcdef", State: "01234567", Rule: "GCS-3", Object: "gs://b", Reason: reason, ApprovedBy: "dora", Expires: day("2026-03-01")}
+		e := Entry{ID: "0123456789abcdef", State: "0123456701234567", Rule: "GCS-3", Object: "gs://b", Reason: reason, ApprovedBy: "dora", Expires: day("2026-03-01")}
 		added, err := Add(content, e)
 		if err != nil {
 			return

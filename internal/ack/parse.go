@@ -30,7 +30,7 @@ const (
 
 var (
 	idForm    = regexp.MustCompile(`^[0-9a-f]{16}$`)
-	stateForm = regexp.MustCompile(`^[0-9a-f]{8}$`)
+	stateForm = regexp.MustCompile(`^[0-9a-f]{16}$`)
 	ruleForm  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$`)
 	loginForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$`)
 )
@@ -189,7 +189,7 @@ func (e *Entry) set(key, text string) (broken rule, why string) {
 		return unknownID, unless(idForm.MatchString(value), "is not an id of 16 hexadecimal digits")
 	case "state":
 		e.State = value
-		return unknownID, unless(stateForm.MatchString(value), "is not a state of 8 hexadecimal digits")
+		return unknownID, unless(stateForm.MatchString(value), "is not a state of 16 hexadecimal digits")
 	case "rule":
 		e.Rule = value
 		return malformed, unless(ruleForm.MatchString(value), "is not a rule such as GCS-3")

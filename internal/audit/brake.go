@@ -54,7 +54,10 @@ func brake(part string, c Comparison, opts Options) ([]finding.Finding, *Held, e
 	if err != nil {
 		return nil, nil, err
 	}
-	if opts.Release != "" && strings.HasPrefix(hash, strings.ToLower(opts.Release)) && len(opts.Release) >= shortHash {
+	released := func(release string) bool {
+		return len(release) >= shortHash && strings.HasPrefix(hash, strings.ToLower(release))
+	}
+	if slices.ContainsFunc(opts.Release, released) {
 		return slices.Concat(c.Found, absent), nil, nil
 	}
 	h := &Held{Absent: len(absent), Declared: c.Declared, Hash: hash[:shortHash]}
@@ -63,6 +66,10 @@ func brake(part string, c Comparison, opts Options) ([]finding.Finding, *Held, e
 
 // shortHash is how much of a hash people copy: 64 bits.
 const shortHash = 16
+
+func (h *Held) gap(part string) finding.Gap {
+	return finding.Gap{Scope: "absences of " + part, Reason: finding.Held, Detail: fmt.Sprintf("%d of %d declared objects seem to be gone; hash %s", h.Absent, h.Declared, h.Hash)}
+}
 
 func (h *Held) finding(part string, absent []finding.Finding) finding.Finding {
 	var some []string

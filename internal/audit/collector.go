@@ -15,8 +15,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/secret"
 )
 
 // Collector is one part of an audit. It is made for one declared state; its methods
@@ -78,7 +80,7 @@ func Fail(reason finding.Reason, format string, args ...any) error {
 // GapOf makes the gap of a scope from what its reader returned. An error that does
 // not say why is one of the network.
 func GapOf(scope string, err error) finding.Gap {
-	gap := finding.Gap{Scope: scope, Reason: finding.Unavailable, Detail: clip(err.Error())}
+	gap := finding.Gap{Scope: clip(scope), Reason: finding.Unavailable, Detail: clip(err.Error())}
 	var unread *Unread
 	switch {
 	case errors.As(err, &unread):
@@ -94,9 +96,13 @@ func GapOf(scope string, err error) finding.Gap {
 // detailLimit bounds what a hostile answer can put into a report.
 const detailLimit = 300
 
+// scanner keeps what a server put into an error, or into a name, out of the gap.
+var scanner = secret.NewScanner()
+
 func clip(s string) string {
+	s, _ = scanner.Redact(s)
 	if len(s) <= detailLimit {
 		return s
 	}
-	return s[:detailLimit] + "…"
+	return strings.ToValidUTF8(s[:detailLimit], "") + "…"
 }

@@ -34,15 +34,21 @@ const (
 // RunID says what a run audits. An interrupted run is resumed by one that audits the
 // same.
 type RunID struct {
-	Commit string   `json:"commit"`
-	Parts  []string `json:"parts"`
+	// Declared identifies the declared state: what is asked follows from it, and a
+	// reading that was not asked about a thing knows nothing of it.
+	Declared string   `json:"declared"`
+	Parts    []string `json:"parts"`
 	// Source tells readers apart that would read something else: endpoints, flags.
 	Source  string    `json:"source"`
+	Format  int       `json:"format"` // set by OpenJournal
 	Started time.Time `json:"started"`
 }
 
+// readingsFormat is raised when a collector keeps, or asks for, something else.
+const readingsFormat = 1
+
 func (r RunID) same(other RunID) bool {
-	return r.Commit == other.Commit && r.Source == other.Source && slices.Equal(r.Parts, other.Parts)
+	return r.Declared == other.Declared && r.Source == other.Source && r.Format == other.Format && slices.Equal(r.Parts, other.Parts)
 }
 
 // MaxAge is how old the readings of an interrupted run may be: what they say was true
@@ -73,8 +79,9 @@ type StoreJournal struct {
 	pending []entry
 	size    int
 	wake    chan struct{}
-	stop    context.CancelFunc
+	quit    chan struct{}
 	stopped chan struct{}
+	abandon context.CancelFunc // gives up what is being stored
 	next    int
 	err     error // first failure; readings are kept in memory only from then on
 }
@@ -82,7 +89,9 @@ type StoreJournal struct {
 // OpenJournal begins the journal of a run, or goes on with the newest interrupted one
 // that audits the same, where resume is set and there is one.
 func OpenJournal(ctx context.Context, s state.Store, id RunID, resume bool) (*StoreJournal, error) {
-	j := &StoreJournal{store: s, kept: map[string]map[string]Reading{}, wake: make(chan struct{}, 1), stopped: make(chan struct{}), next: 1}
+	id.Format = readingsFormat
+	j := &StoreJournal{store: s, kept: map[string]map[string]Reading{}, next: 1}
+	j.wake, j.quit, j.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	if resume {
 		if err := j.find(ctx, id); err != nil {
 			return nil, fmt.Errorf("resume: %w", err)
@@ -99,8 +108,8 @@ func OpenJournal(ctx context.Context, s state.Store, id RunID, resume bool) (*St
 		}
 	}
 	// The journal outlives ctx: what was read until a SIGTERM is kept.
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	j.stop = stop
+	var background context.Context
+	background, j.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	go j.write(background)
 	return j, nil
 }
@@ -159,7 +168,7 @@ func (j *StoreJournal) Record(part, unit string, r Reading) {
 	}
 }
 
-// write stores what is pending every moment, and a last time when it is stopped.
+// write stores what is pending every moment until Close.
 func (j *StoreJournal) write(ctx context.Context) {
 	defer close(j.stopped)
 	tick := time.NewTicker(flushEvery)
@@ -168,8 +177,7 @@ func (j *StoreJournal) write(ctx context.Context) {
 		select {
 		case <-tick.C:
 		case <-j.wake:
-		case <-ctx.Done():
-			j.flush(context.WithoutCancel(ctx))
+		case <-j.quit:
 			return
 		}
 		j.flush(ctx)
@@ -200,8 +208,15 @@ func (j *StoreJournal) flush(ctx context.Context) {
 // error is the first that the store gave: the run's results hold, but it could not have
 // been resumed.
 func (j *StoreJournal) Close(ctx context.Context, done bool) error {
-	j.stop()
-	<-j.stopped
+	close(j.quit)
+	select {
+	case <-j.stopped:
+	case <-ctx.Done():
+		j.abandon()
+		<-j.stopped
+	}
+	j.flush(ctx)
+	j.abandon()
 	if j.err != nil || !done {
 		return j.err
 	}
@@ -209,32 +224,44 @@ func (j *StoreJournal) Close(ctx context.Context, done bool) error {
 	if err != nil && !errors.Is(err, state.ErrConflict) {
 		return fmt.Errorf("end journal %s: %w", j.dir, err)
 	}
-	return j.sweep(ctx)
+	return nil
 }
 
 // runsKept is how many runs stay for people to look at.
 const runsKept = 3
 
-// sweep removes the oldest runs.
-func (j *StoreJournal) sweep(ctx context.Context) error {
+// Sweep removes the oldest runs. An error costs nothing but room.
+func (j *StoreJournal) Sweep(ctx context.Context) error {
 	runs, err := listRuns(ctx, j.store)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, run := range runs[:max(0, len(runs)-runsKept)] {
-		// The description goes last: a run without one is none.
-		for _, key := range append(run.parts, path.Join(run.dir, doneFile), path.Join(run.dir, runFile)) {
-			errs = append(errs, remove(ctx, j.store, key))
-		}
+		errs = append(errs, j.remove(ctx, run))
 	}
 	return errors.Join(errs...)
 }
 
-func remove(ctx context.Context, s state.Store, key string) error {
-	_, version, err := s.Get(ctx, key)
-	if err == nil {
-		err = s.Delete(ctx, key, version)
+// removeAtOnce is how many objects are removed at the same time.
+const removeAtOnce = 16
+
+// remove deletes a run. Its description goes last: a run without one is none.
+func (j *StoreJournal) remove(ctx context.Context, r run) error {
+	keys := append(slices.Clone(r.parts), path.Join(r.dir, doneFile))
+	failed := make([]error, len(keys))
+	slots := make(chan struct{}, removeAtOnce)
+	var all sync.WaitGroup
+	for i, key := range keys {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			failed[i] = j.store.Delete(ctx, key, state.Any)
+		})
 	}
-	return absentIsFine(err)
+	all.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("remove run %s: %w", r.dir, err)
+	}
+	return j.store.Delete(ctx, path.Join(r.dir, runFile), state.Any)
 }

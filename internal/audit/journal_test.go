@@ -25,6 +25,7 @@ type memory struct {
 	mu    sync.Mutex
 	all   map[string][]byte
 	fails int // writes left before they fail; negative: never
+	takes time.Duration
 }
 
 func newMemory() *memory { return &memory{all: map[string][]byte{}, fails: -1} }
@@ -42,6 +43,11 @@ func (m *memory) Put(ctx context.Context, key string, content []byte, v state.Ve
 	_, now, err := m.Get(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		now = state.Absent
+	}
+	select { // as a store does that is far away
+	case <-time.After(m.takes):
+	case <-ctx.Done():
+		return "", ctx.Err()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -78,7 +84,7 @@ func (m *memory) Delete(_ context.Context, key string, _ state.Version) error {
 
 func begin(t *testing.T, s state.Store, commit string, resume bool) *StoreJournal {
 	t.Helper()
-	j, err := OpenJournal(t.Context(), s, RunID{Commit: commit, Parts: []string{"books"}, Started: time.Now()}, resume)
+	j, err := OpenJournal(t.Context(), s, RunID{Declared: commit, Parts: []string{"books"}, Started: time.Now()}, resume)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +98,7 @@ func kill(j *StoreJournal) {
 	j.mu.Lock()
 	j.pending = nil
 	j.mu.Unlock()
-	j.stop()
+	close(j.quit)
 	<-j.stopped
 }
 
@@ -169,7 +175,7 @@ func TestJournalSweeps(t *testing.T) {
 			time.Sleep(time.Second)
 			j := begin(t, store, "c1", false)
 			j.Record("books", "a", reading(1))
-			if err := j.Close(t.Context(), true); err != nil {
+			if err := errors.Join(j.Close(t.Context(), true), j.Sweep(t.Context())); err != nil {
 				t.Error(err)
 			}
 		}
@@ -203,9 +209,37 @@ func TestBrokenJournalSaysWhatToDo(t *testing.T) {
 		time.Sleep(2 * flushEvery)
 		kill(j)
 		store.all[j.dir+"/000001.json"] = []byte("{")
-		_, err := OpenJournal(t.Context(), store, RunID{Commit: "c1", Parts: []string{"books"}, Started: time.Now()}, true)
+		_, err := OpenJournal(t.Context(), store, RunID{Declared: "c1", Parts: []string{"books"}, Started: time.Now()}, true)
 		if err == nil || !strings.Contains(err.Error(), "delete the run's folder") {
 			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// Closing waits for what is under way, and what is pending is stored as well.
+func TestCloseLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		j := begin(t, store, "c1", false)
+		store.takes = 3 * time.Second
+		j.Record("books", "a", reading(1))
+		time.Sleep(flushEvery + time.Millisecond) // the store is at work
+		j.Record("books", "b", reading(2))
+		if err := j.Close(t.Context(), false); err != nil {
+			t.Error(err)
+		}
+		again := begin(t, store, "c1", true)
+		if got := again.Readings("books"); len(got) != 2 {
+			t.Errorf("kept %v", got)
+		}
+		// A store that never answers holds nobody for ever.
+		store.takes = time.Hour
+		again.Record("books", "c", reading(3))
+		time.Sleep(flushEvery + time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := again.Close(ctx, true); err == nil {
+			t.Error("what could not be stored is no error")
 		}
 	})
 }

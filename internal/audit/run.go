@@ -15,10 +15,9 @@ import (
 
 // Options of a run.
 type Options struct {
-	Commit   string // of the declared state; "" for a working tree
-	Parallel int    // units read at once; 16
-	// Release is the hash that an earlier run printed when its brake held.
-	Release string
+	Parallel int // units read at once; 16
+	// Release are hashes that earlier runs printed when a brake held.
+	Release []string
 	// Journal takes the readings as they come and has those of an interrupted run.
 	// Nil: nothing is kept.
 	Journal Journal
@@ -75,7 +74,11 @@ func Run(ctx context.Context, c Collector, opts Options) (Outcome, error) {
 		return Outcome{}, fmt.Errorf("audit %s: %w", c.Name(), err)
 	}
 	finding.Sort(found)
-	return Outcome{Findings: found, Coverage: r.coverage(), Held: held, Notes: compared.Notes}, nil
+	out := Outcome{Findings: found, Coverage: r.coverage(), Held: held, Notes: compared.Notes}
+	if held != nil { // what is held back is not known to anybody who reads the report
+		out.Coverage.Gaps = append(out.Coverage.Gaps, held.gap(c.Name()))
+	}
+	return out, nil
 }
 
 func checkUnits(units []string) error {
@@ -102,6 +105,7 @@ type reader struct {
 	readings map[string]Reading
 	failed   map[string]finding.Gap
 	known    int
+	gaps     int // of the readings
 }
 
 func newReader(c Collector, units []string, opts Options) *reader {
@@ -159,6 +163,7 @@ func (r *reader) one(ctx context.Context, unit string) {
 		r.failed[unit] = GapOf(unit, err)
 	} else {
 		r.readings[unit] = reading
+		r.gaps += len(reading.Gaps)
 		if r.opts.Journal != nil {
 			r.opts.Journal.Record(r.collector.Name(), unit, reading)
 		}
@@ -170,11 +175,9 @@ func (r *reader) tell() {
 	if r.opts.Progress == nil {
 		return
 	}
-	p := Progress{Part: r.collector.Name(), Units: len(r.units), Done: len(r.readings) + len(r.failed), Known: r.known, Gaps: len(r.failed)}
-	for _, reading := range r.readings {
-		p.Gaps += len(reading.Gaps)
-	}
-	r.opts.Progress(p)
+	r.opts.Progress(Progress{
+		Part: r.collector.Name(), Units: len(r.units), Done: len(r.readings) + len(r.failed), Known: r.known, Gaps: len(r.failed) + r.gaps,
+	})
 }
 
 // coverage names every unit that was not read whole, in the order of the units.

@@ -200,11 +200,11 @@ func TestBrake(t *testing.T) {
 		if got := objects(out.Findings); !strings.Contains(got, "NEW other") || !strings.Contains(got, RuleBrake+" books") || len(out.Findings) != 2 {
 			t.Errorf("%s: findings %s", name, got)
 		}
-		if released := s.run(t, Options{Release: out.Held.Hash}); released.Held != nil || len(released.Findings) != c.lost+1 {
+		if released := s.run(t, Options{Release: []string{"ffffffffffffffff", out.Held.Hash}}); released.Held != nil || len(released.Findings) != c.lost+1 {
 			t.Errorf("%s: its hash releases %d findings, held %+v", name, len(released.Findings), released.Held)
 		}
 		for _, wrong := range []string{"", "0000000000000000", out.Held.Hash[:8]} {
-			if s.run(t, Options{Release: wrong}).Held == nil {
+			if s.run(t, Options{Release: []string{wrong}}).Held == nil {
 				t.Errorf("%s: %q releases the brake", name, wrong)
 			}
 		}
@@ -215,7 +215,7 @@ func TestBrake(t *testing.T) {
 				break
 			}
 		}
-		if s.run(t, Options{Release: out.Held.Hash}).Held == nil {
+		if s.run(t, Options{Release: []string{"ffffffffffffffff", out.Held.Hash}}).Held == nil {
 			t.Errorf("%s: the hash of another loss releases the brake", name)
 		}
 	}

@@ -73,10 +73,3 @@ func listRuns(ctx context.Context, s state.Store) ([]run, error) {
 	slices.SortFunc(runs, func(a, b run) int { return strings.Compare(a.dir, b.dir) })
 	return runs, nil
 }
-
-func absentIsFine(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}

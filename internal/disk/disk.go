@@ -107,7 +107,7 @@ func (s *Store) Delete(ctx context.Context, key string, v state.Version) error {
 			return nil
 		case err != nil:
 			return err
-		case now != v:
+		case now != v && v != state.Any:
 			return state.ErrConflict
 		}
 		return os.Remove(path)
@@ -142,7 +142,7 @@ func (s *Store) locked(do func() error) error {
 // replace writes beside path, then renames; both are on disk when it returns.
 func replace(path string, content []byte) (err error) {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDirs(dir); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(dir, tempName)
@@ -165,6 +165,23 @@ func replace(path string, content []byte) (err error) {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// makeDirs is os.MkdirAll with every new name on disk.
+func makeDirs(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = makeDirs(filepath.Dir(dir)); err == nil {
+			err = os.Mkdir(dir, 0o700)
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist): // a file in its place fails the next step
+		return nil
+	case err != nil:
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
 }
 
 func syncDir(dir string) error {

@@ -36,6 +36,7 @@ const (
 	Malformed   Reason = "malformed" // an answer that is not what the protocol says
 	TooLarge    Reason = "too-large" // an answer beyond the bounds, or a list that does not end
 	Interrupted Reason = "interrupted"
+	Held        Reason = "held" // read, but more than a brake lets be reported
 )
 
 // Complete tells whether all parts are.

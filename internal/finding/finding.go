@@ -116,7 +116,7 @@ func (f Finding) Fingerprint() string {
 // State identifies what the fault looks like now: both sides of the difference. An
 // acknowledgement holds for one state, so that a fault that gets worse is new.
 func (f Finding) State() string {
-	return digest(f.Severity.String() + "\x00" + f.Declared + "\x00" + f.Observed)[:8]
+	return digest(f.Severity.String() + "\x00" + f.Declared + "\x00" + f.Observed)
 }
 
 func digest(s string) string {

@@ -10,6 +10,7 @@
 package gcs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,8 +98,7 @@ func conditions(v state.Version) (storage.Conditions, error) {
 }
 
 // Put writes with a precondition. It is tried again by the library after errors that
-// pass, which the precondition makes safe; where an attempt whose answer was lost had
-// succeeded, the next one is a conflict.
+// pass, which the precondition makes safe.
 func (s *Store) Put(ctx context.Context, key string, content []byte, v state.Version) (state.Version, error) {
 	object, err := s.object(key)
 	if err != nil {
@@ -114,9 +114,21 @@ func (s *Store) Put(ctx context.Context, key string, content []byte, v state.Ver
 	w.CacheControl = "no-cache"
 	_, err = w.Write(content)
 	if err = errors.Join(err, w.Close()); err != nil {
-		return "", s.explain(key, err)
+		return s.settle(ctx, key, content, s.explain(key, err))
 	}
 	return versionOf(w.Attrs().Generation), nil
+}
+
+// settle looks whether a write that met a conflict is the one that caused it: the
+// library tries again after an answer that was lost.
+func (s *Store) settle(ctx context.Context, key string, content []byte, err error) (state.Version, error) {
+	if !errors.Is(err, state.ErrConflict) {
+		return "", err
+	}
+	if now, version, readErr := s.Get(ctx, key); readErr == nil && bytes.Equal(now, content) {
+		return version, nil
+	}
+	return "", err
 }
 
 func contentType(key string) string {
@@ -134,11 +146,14 @@ func (s *Store) Delete(ctx context.Context, key string, v state.Version) error {
 	if err != nil {
 		return err
 	}
-	match, err := conditions(v)
-	if err != nil {
-		return err
+	if v != state.Any {
+		match, err := conditions(v)
+		if err != nil {
+			return err
+		}
+		object = object.If(match)
 	}
-	if err := s.explain(key, object.If(match).Delete(ctx)); !errors.Is(err, fs.ErrNotExist) {
+	if err := s.explain(key, object.Delete(ctx)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

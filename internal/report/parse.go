@@ -217,7 +217,7 @@ func checkCoverage(all []finding.Coverage) error {
 	}
 	reasons := []finding.Reason{
 		finding.Denied, finding.NotFound, finding.Throttled, finding.Unavailable,
-		finding.TimedOut, finding.Malformed, finding.TooLarge, finding.Interrupted,
+		finding.TimedOut, finding.Malformed, finding.TooLarge, finding.Interrupted, finding.Held,
 	}
 	for _, c := range all {
 		switch {

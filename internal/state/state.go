@@ -23,8 +23,12 @@ import (
 // Version names one content of a key. Versions are compared for equality only.
 type Version string
 
-// Absent is the version of a key that does not exist: Put with it only creates.
-const Absent Version = ""
+// Absent is the version of a key that does not exist: Put with it only creates. Any is
+// whatever is there, for Delete alone.
+const (
+	Absent Version = ""
+	Any    Version = "*"
+)
 
 // ErrConflict says that a key does not have the version that was named. Read it again.
 var ErrConflict = errors.New("another version is stored")
@@ -40,7 +44,7 @@ type Store interface {
 	Put(ctx context.Context, key string, content []byte, v Version) (Version, error)
 	// List returns all keys that begin with prefix, sorted.
 	List(ctx context.Context, prefix string) ([]string, error)
-	// Delete removes version v of a key. A key that is not there is no error.
+	// Delete removes version v of a key, or Any. A key that is not there is no error.
 	Delete(ctx context.Context, key string, v Version) error
 }
 
@@ -121,8 +125,8 @@ type lockContent struct {
 }
 
 // Acquire takes a lock, or that of a holder who has not renewed it in time. The error
-// is *HeldError where it is somebody else's. Call Renew well within ttl; clocks of the
-// machines should agree within a fraction of it.
+// is *HeldError where it is somebody else's. holder is a name that nobody else has. Call
+// Renew well within ttl; clocks of the machines should agree within a fraction of it.
 func Acquire(ctx context.Context, s Store, key, holder string, ttl time.Duration) (*Lock, error) {
 	old, version, err := s.Get(ctx, key)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -149,11 +153,30 @@ func (l *Lock) Renew(ctx context.Context) error {
 		return fmt.Errorf("write lock %s: %w", l.key, err)
 	}
 	version, err := l.store.Put(ctx, l.key, raw, l.version)
+	if errors.Is(err, ErrConflict) && l.version != Absent {
+		// The answer to the last write may have been lost: then what is there is ours.
+		if l.version, err = l.mine(ctx); err == nil {
+			version, err = l.store.Put(ctx, l.key, raw, l.version)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("write lock %s: %w", l.key, err)
 	}
 	l.version = version
 	return nil
+}
+
+// mine returns the version that is stored, if it is this holder's; ErrConflict if not.
+func (l *Lock) mine(ctx context.Context) (Version, error) {
+	raw, version, err := l.store.Get(ctx, l.key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l.version, ErrConflict
+	}
+	var held lockContent
+	if err == nil && (json.Unmarshal(raw, &held) != nil || held.Holder != l.holder) {
+		return l.version, ErrConflict
+	}
+	return version, err
 }
 
 // Release gives the lock back.

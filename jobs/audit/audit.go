@@ -12,6 +12,7 @@ package audit
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,7 +64,7 @@ type source struct {
 	dir, rev string
 	state    string // URL; "" keeps nothing
 	resume   bool
-	release  string
+	release  []string
 	parallel int
 	lockFor  time.Duration
 	reach    Reach
@@ -108,41 +109,40 @@ type result struct {
 // complete tells that everything was read and no brake holds.
 func (r *result) complete() bool { return finding.Complete(r.coverage) && len(r.held) == 0 }
 
-// auditor is one run.
+// auditor is one run: read, then settle.
 type auditor struct {
-	deps   Deps
-	source source
-	tell   func(audit.Progress)
-	store  state.Store // nil: nothing is kept
-	now    time.Time
+	deps    Deps
+	source  source
+	tell    func(audit.Progress)
+	store   state.Store // nil: nothing is kept
+	now     time.Time
+	journal *audit.StoreJournal // nil: nothing is kept
 }
 
-// run audits the parts. The result is valid beside an error: it has the parts that did
-// not fail.
-func (a *auditor) run(ctx context.Context, d declared, parts []part) (r result, err error) {
-	r = result{commit: d.commit, started: a.now}
-	journal, closeJournal, err := a.journal(ctx, d, parts, &r)
-	if err != nil {
-		return r, err
-	}
+// read audits the parts until ctx ends. Outcomes have the parts that did not fail as well.
+func (a *auditor) read(ctx context.Context, d declared, parts []part) []outcome {
 	outcomes := make([]outcome, len(parts))
 	var all sync.WaitGroup
 	for i, p := range parts {
-		all.Go(func() { outcomes[i] = a.part(ctx, d, p, journal) })
+		all.Go(func() { outcomes[i] = a.part(ctx, d, p) })
 	}
 	all.Wait()
+	return outcomes
+}
+
+// settle keeps what was read and makes the result of it. Only a run that was told to end
+// is resumed: one that reached its end with gaps would find the same ones, and what it
+// read grows old. The result is valid beside an error.
+func (a *auditor) settle(ctx context.Context, d declared, outcomes []outcome, interrupted bool) (result, error) {
+	r := result{commit: d.commit, started: a.now}
 	errs := r.join(outcomes)
-	// Whatever ended the run, what was read is kept.
-	kept, stop := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
-	defer stop()
-	errs = append(errs, a.settle(kept, d, outcomes, &r))
-	errs = append(errs, closeJournal(kept, r.complete() && errors.Join(errs...) == nil))
+	if a.journal != nil {
+		errs = append(errs, a.journal.Close(ctx, !interrupted))
+	}
+	errs = append(errs, a.explain(ctx, d, outcomes, &r))
 	r.ended = a.clock()
 	return r, errors.Join(errs...)
 }
-
-// saveTimeout bounds what is written after a SIGTERM: Prow kills 15 seconds later.
-const saveTimeout = 10 * time.Second
 
 // outcome is one part's.
 type outcome struct {
@@ -152,13 +152,15 @@ type outcome struct {
 }
 
 // part audits one part; problems of its declared files are findings of it.
-func (a *auditor) part(ctx context.Context, d declared, p part, journal audit.Journal) outcome {
+func (a *auditor) part(ctx context.Context, d declared, p part) outcome {
 	out := outcome{name: p.name}
 	collector, problems, err := p.open(a.deps, a.source.reach, d.files)
 	if err == nil {
-		out.Outcome, err = audit.Run(ctx, collector, audit.Options{
-			Commit: d.commit, Parallel: a.source.parallel, Release: a.source.release, Journal: journal, Progress: a.tell,
-		})
+		opts := audit.Options{Parallel: a.source.parallel, Release: a.source.release, Progress: a.tell}
+		if a.journal != nil {
+			opts.Journal = a.journal
+		}
+		out.Outcome, err = audit.Run(ctx, collector, opts)
 	}
 	if err != nil {
 		out.err = fmt.Errorf("%s: %w", p.name, err)
@@ -183,8 +185,8 @@ func (r *result) join(outcomes []outcome) []error {
 	return errs
 }
 
-// settle gives the findings their owners, their age and their acknowledgements.
-func (a *auditor) settle(ctx context.Context, d declared, outcomes []outcome, r *result) error {
+// explain gives the findings their owners, their age and their acknowledgements.
+func (a *auditor) explain(ctx context.Context, d declared, outcomes []outcome, r *result) error {
 	for _, o := range outcomes {
 		audit.Route(o.Findings, d.owners)
 	}
@@ -239,26 +241,52 @@ const (
 	idKey      = "id.key"
 )
 
-// journal opens the run's journal; closing it says whether the run is over.
-func (a *auditor) journal(ctx context.Context, d declared, parts []part, r *result) (audit.Journal, func(context.Context, bool) error, error) {
+// open begins the run's journal, and says whether it goes on with another run.
+func (a *auditor) open(ctx context.Context, d declared, parts []part) (note string, err error) {
 	if a.store == nil {
-		return nil, func(context.Context, bool) error { return nil }, nil
+		return "", nil
 	}
-	id := audit.RunID{Commit: d.commit, Source: a.source.reach.id(), Started: a.now}
+	id := audit.RunID{Source: a.source.reach.id(), Started: a.now}
 	for _, p := range parts {
 		id.Parts = append(id.Parts, p.name)
 	}
-	j, err := audit.OpenJournal(ctx, a.store, id, a.source.resume)
-	if err != nil {
-		return nil, nil, fmt.Errorf("journal in --state: %w", err)
+	if id.Declared, err = d.identity(parts); err != nil {
+		return "", err
+	}
+	if a.journal, err = audit.OpenJournal(ctx, a.store, id, a.source.resume); err != nil {
+		return "", fmt.Errorf("journal in --state: %w", err)
 	}
 	switch {
-	case j.From != "":
-		r.notes = append(r.notes, "goes on with the interrupted run "+j.From)
+	case a.journal.From != "":
+		note = "goes on with the interrupted run " + a.journal.From
 	case a.source.resume:
-		r.notes = append(r.notes, "there is no interrupted run to resume, so everything is read")
+		note = "there is no interrupted run to resume, so everything is read"
 	}
-	return j, j.Close, nil
+	return note, nil
+}
+
+// identity is the commit, or of a working tree a digest of what the parts read.
+func (d declared) identity(parts []part) (string, error) {
+	if d.commit != "" {
+		return d.commit, nil
+	}
+	digest := sha256.New()
+	for _, p := range parts {
+		root, _, _ := strings.Cut(p.folder, "/")
+		err := fs.WalkDir(d.files, root, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			content, err := fs.ReadFile(d.files, path)
+			fmt.Fprintf(digest, "%q %d %v\n", path, len(content), err != nil) // a broken link is no reason to stop
+			digest.Write(content)
+			return nil
+		})
+		if err != nil {
+			return "", fmt.Errorf("read %s: %w", root, err)
+		}
+	}
+	return fmt.Sprintf("tree:%x", digest.Sum(nil)), nil
 }
 
 func (a *auditor) clock() time.Time {

@@ -90,7 +90,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.publish, "publish", "", "where latest.json, latest.html and latest.md are put for everybody: file:///DIR or gs://BUCKET/PREFIX")
 	flags.StringVar(&f.artifacts, "artifacts", os.Getenv("ARTIFACTS"), "directory for junit_audit.xml, report.json, report.html, report.sarif and report.link.txt; default $ARTIFACTS")
 	flags.StringVar(&f.links, "links", "", "web address of the repository, for links to declaring lines: https://github.com/kubernetes/k8s.io")
-	flags.StringVar(&f.release, "release", "", "report the absences that a brake held one by one: the hash that it printed")
+	flags.StringArrayVar(&f.release, "release", nil, "report the absences that a brake held one by one: the hash that it printed; repeat for several parts")
 	flags.IntVar(&f.parallel, "parallel", 64, "what is read at once, at the most")
 	flags.Float64Var(&f.reach.Rate, "rate", 0, "requests a second to one API, at the most; 0 for what its quota leaves room for")
 	flags.DurationVar(&f.lockFor, "lock-for", time.Minute, "how long the lock of a run that died is respected, and waited for")
@@ -126,10 +126,19 @@ func (f *runFlags) check() error {
 	if f.resume && f.state == "" {
 		errs = append(errs, errors.New("flag --resume: goes with --state, where the interrupted run is"))
 	}
+	if f.state != "" && f.publish != "" && inside(f.state, f.publish) {
+		errs = append(errs, errors.New("flag --publish: must not be --state or lie in it, nor the other way round: what is there is private"))
+	}
 	if f.lockFor < time.Second {
 		errs = append(errs, errors.New("flag --lock-for: at least a second"))
 	}
 	return errors.Join(errs...)
+}
+
+// inside tells whether two URLs name one place, or one of them lies in the other.
+func inside(a, b string) bool {
+	a, b = strings.TrimRight(a, "/")+"/", strings.TrimRight(b, "/")+"/"
+	return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
 }
 
 func pairs(flag string, all []string) (map[string]string, error) {
@@ -164,15 +173,26 @@ func (f *runFlags) run(cmd *cobra.Command, deps Deps, names []string) (err error
 	}
 	a := &auditor{deps: deps, source: f.source}
 	a.now = a.clock()
-	sinks, unlock, err := f.connect(ctx, a, func(text string) { f.note(cmd, text) })
+	sinks, held, err := f.connect(ctx, a, func(text string) { f.note(cmd, text) })
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, held.release()) }()
+	note, err := a.open(held.ctx, d, chosen)
+	if err != nil {
+		return err
+	}
+	if note != "" {
+		f.note(cmd, note)
+	}
 	progress := newProgress(cmd.ErrOrStderr(), chosen)
 	a.tell = progress.tell
-	r, failed := a.run(ctx, d, chosen)
+	outcomes := a.read(held.ctx, d, chosen)
 	progress.end()
-	return errors.Join(f.finish(cmd, sinks, r, failed), unlock())
+	if held.lost() != nil {
+		return held.lost() // another run is at it: nothing of this one is written
+	}
+	return f.finish(cmd, a, d, sinks, outcomes)
 }
 
 func (f *runFlags) note(cmd *cobra.Command, text string) {
@@ -180,9 +200,8 @@ func (f *runFlags) note(cmd *cobra.Command, text string) {
 }
 
 // connect opens the stores and takes the lock.
-func (f *runFlags) connect(ctx context.Context, a *auditor, tell func(string)) (sinks, func() error, error) {
+func (f *runFlags) connect(ctx context.Context, a *auditor, tell func(string)) (sinks, *hold, error) {
 	s := sinks{artifacts: f.artifacts}
-	nothing := func() error { return nil }
 	var err error
 	if f.publish != "" {
 		if s.public, err = a.deps.OpenState(ctx, f.publish); err != nil {
@@ -191,7 +210,7 @@ func (f *runFlags) connect(ctx context.Context, a *auditor, tell func(string)) (
 		s.link = webAddress(f.publish)
 	}
 	if f.state == "" {
-		return s, nothing, nil
+		return s, &hold{ctx: ctx}, nil
 	}
 	if a.store, err = a.deps.OpenState(ctx, f.state); err != nil {
 		return s, nil, fmt.Errorf("flag --state: %w", err)
@@ -200,32 +219,51 @@ func (f *runFlags) connect(ctx context.Context, a *auditor, tell func(string)) (
 	if s.key, err = reportKey(ctx, a.store); err != nil {
 		return s, nil, fmt.Errorf("flag --state: %w", err)
 	}
-	unlock, err := hold(ctx, a.store, f.lockFor, tell)
-	return s, unlock, err
+	held, err := acquire(ctx, a.store, f.lockFor, tell)
+	return s, held, err
 }
 
-// finish shows the report and says how the run ended.
-func (f *runFlags) finish(cmd *cobra.Command, s sinks, r result, failed error) error {
-	for _, n := range r.notes {
-		f.note(cmd, n)
+// What is written behind the reading has one deadline. After a SIGTERM Prow kills in 15
+// seconds.
+const (
+	saveTimeout = 5 * time.Minute
+	endTimeout  = 12 * time.Second
+)
+
+// finish keeps and shows the result, and says how the run ended.
+func (f *runFlags) finish(cmd *cobra.Command, a *auditor, d declared, s sinks, outcomes []outcome) error {
+	interrupted, limit := cmd.Context().Err() != nil, saveTimeout
+	if interrupted {
+		limit = endTimeout
 	}
-	for _, h := range r.held {
-		f.note(cmd, h)
+	ctx, stop := context.WithTimeout(context.WithoutCancel(cmd.Context()), limit)
+	defer stop()
+	r, failed := a.settle(ctx, d, outcomes, interrupted)
+	for _, n := range append(r.notes, r.held...) {
+		f.note(cmd, n)
 	}
 	opts := report.Options{
 		Title: "audit", Commit: r.commit, Links: f.links, Coverage: r.coverage, Started: r.started, Ended: r.ended, Key: s.key,
 	}
-	kept, stop := context.WithTimeout(context.WithoutCancel(cmd.Context()), saveTimeout)
-	defer stop()
-	failed = errors.Join(failed, s.save(kept, r.findings, opts))
+	failed = errors.Join(failed, s.save(ctx, r.findings, opts))
 	shown := f.out.Write(cmd, r.findings, opts)
+	if a.journal != nil && !interrupted {
+		if err := a.journal.Sweep(ctx); err != nil {
+			f.note(cmd, "old runs stay: "+err.Error())
+		}
+	}
+	return ending(failed, shown, r.complete())
+}
+
+// ending is the error by which a run ends: 1 beats 3 beats 2 (AU-10).
+func ending(failed, shown error, complete bool) error {
 	var found *job.Exit
 	switch {
 	case failed != nil:
 		return failed
 	case shown != nil && !errors.As(shown, &found):
 		return shown
-	case !r.complete():
+	case !complete:
 		return &job.Exit{Code: job.Incomplete, Message: "audit: " + audit.ErrIncomplete.Error()}
 	}
 	return shown

@@ -24,11 +24,13 @@ func diffCommand() *cobra.Command {
 	var out job.Output
 	cmd := &cobra.Command{
 		Use:   "diff --declared DIR --observed DIR",
-		Short: "Compare two export trees offline, with the rules of a run",
+		Short: "Compare two export trees offline, with the rules about buckets",
 		Long: `Compare the buckets of two export trees, checkouts that have audit/projects, as if
-one were declared and the other what exists. Nothing is read but these folders.
+one were declared and the other what exists. Nothing is read but these folders, no
+brake holds, and acknowledgements do not count.
 
-Exit code 0: nothing at or above --fail-on; 2: something; 1: an error.`,
+Exit code 0: nothing at or above --fail-on; 2: something; 3: a project or a file of
+the observed tree is missing or broken; 1: an error.`,
 		Example: `  git worktree add ../before HEAD~1 && steward audit diff --declared ../before --observed .
   steward audit diff --declared reviewed --observed exported -o markdown`,
 		Args: cobra.NoArgs,
@@ -40,7 +42,8 @@ Exit code 0: nothing at or above --fail-on; 2: something; 1: an error.`,
 			if err != nil {
 				return err
 			}
-			return out.Write(cmd, found, report.Options{Title: "audit diff", Coverage: []finding.Coverage{coverage}})
+			shown := out.Write(cmd, found, report.Options{Title: "audit diff", Coverage: []finding.Coverage{coverage}})
+			return ending(nil, shown, coverage.Complete())
 		},
 	}
 	flags := cmd.Flags()

@@ -87,7 +87,7 @@ func bucketsOf(t testing.TB, url string, attempts int) Buckets {
 }
 
 // auditBuckets compares declared files with what a reader finds; release is for a brake.
-func auditBuckets(t testing.TB, declared fs.FS, reader Buckets, journal audit.Journal, release string) audit.Outcome {
+func auditBuckets(t testing.TB, declared fs.FS, reader Buckets, journal audit.Journal, release ...string) audit.Outcome {
 	t.Helper()
 	c, err := newGCS(declared, reader)
 	if err != nil {

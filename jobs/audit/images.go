@@ -310,7 +310,7 @@ func (c *images) readCatalog(ctx context.Context, mirror int) (audit.Reading, er
 		if err != nil {
 			return audit.Reading{}, err
 		}
-		return packed(folderList{c.undeclared(mirror, names)}, len(names), nil)
+		return c.packedList(root, folderList{c.undeclared(mirror, names)}, len(names), nil)
 	}
 	if err != nil {
 		return audit.Reading{}, err
@@ -351,7 +351,15 @@ func (c *images) readFolders(ctx context.Context, mirror int, top manifest.Listi
 			found.Repositories = append(found.Repositories, cmp.Or(folder, "."))
 		}
 	}
-	return packed(found, objects, gaps)
+	return c.packedList(root, found, objects, gaps)
+}
+
+func (c *images) packedList(root string, f folderList, objects int, gaps []finding.Gap) (audit.Reading, error) {
+	if n := len(f.Repositories); n > maxStrange {
+		f.Repositories = f.Repositories[:maxStrange]
+		gaps = append(gaps, c.gap(root, " catalog", audit.Fail(finding.TooLarge, "%d more undeclared repositories are not listed", n-maxStrange)))
+	}
+	return packed(f, objects, gaps)
 }
 
 func parentOf(folder string) string {

@@ -4,8 +4,10 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -22,9 +24,12 @@ const (
 	confirmed = 20
 	// absences of a registry that lists no digests have to be asked for one by one.
 	maxAsked = 2000
-	// manifests that are read to learn why something is there.
-	maxIndexes = 20_000
+	// indexes and other manifests that are read to learn why something is there.
+	maxIndexes = 5000
 	maxOpen    = 500
+	// findings and gaps of one repository. More are one gap.
+	maxStrange = 500
+	maxGaps    = 20
 )
 
 // look is one repository while it is read.
@@ -60,7 +65,24 @@ func (c *images) readRepository(ctx context.Context, u imageUnit) (audit.Reading
 	if err := ctx.Err(); err != nil {
 		return audit.Reading{}, err
 	}
+	l.bound()
 	return packed(l.difference, len(l.listing.Tags)+len(l.listing.Digests), l.gaps)
+}
+
+// bound keeps a registry from filling a report: what is left out is a gap.
+func (l *look) bound() {
+	more := len(l.Below) + len(l.Tags) + len(l.Digests)
+	l.Below, l.Digests = l.Below[:min(len(l.Below), maxStrange)], l.Digests[:min(len(l.Digests), maxStrange)]
+	for _, tag := range slices.Sorted(maps.Keys(l.Tags))[min(len(l.Tags), maxStrange):] {
+		delete(l.Tags, tag)
+	}
+	if more -= len(l.Below) + len(l.Tags) + len(l.Digests); more > 0 {
+		l.miss("", audit.Fail(finding.TooLarge, "%d more undeclared things are not listed", more))
+	}
+	if n := len(l.gaps); n > maxGaps {
+		slices.SortFunc(l.gaps, func(a, b finding.Gap) int { return cmp.Compare(a.Scope, b.Scope) })
+		l.gaps = append(l.gaps[:maxGaps], finding.Gap{Scope: l.name, Reason: l.gaps[maxGaps].Reason, Detail: fmt.Sprintf("%d more gaps", n-maxGaps)})
+	}
 }
 
 func (l *look) miss(what string, err error) { l.gaps = append(l.gaps, l.gap(l.name, what, err)) }
@@ -133,6 +155,9 @@ func (l *look) absences() {
 		}
 	}
 	l.Untagged, _ = l.confirm(tags, ":", true)
+	if empty := len(l.listing.Tags)+len(l.listing.Digests)+len(l.listing.Unread) == 0; empty && len(l.Missing) > 0 && len(l.Missing) == len(l.declared.Digests) {
+		l.Gone, l.Missing = true, nil // a registry may keep the name
+	}
 }
 
 // confirm returns the candidates that the registry says it does not have, and those
@@ -303,7 +328,11 @@ func (r *reasons) indexes(set map[string]bool) bool {
 		if _, again := r.read[d]; again || !listed || !set[d] || !mayBeIndex(mediaType) {
 			continue
 		}
-		for _, m := range r.content(d, maxIndexes).Manifests {
+		if len(r.read) == maxIndexes {
+			r.doubt("", audit.Fail(finding.TooLarge, "more than %d indexes would have to be read to know why others are there", maxIndexes))
+			return false
+		}
+		for _, m := range r.content(d).Manifests {
 			set[m] = true
 			delete(r.open, m)
 		}
@@ -323,9 +352,13 @@ func mayBeIndex(mediaType string) bool {
 // subjects reads what is still open, because it may be attached to something. It tells
 // whether a reason was found.
 func (r *reasons) subjects() bool {
+	if len(r.open) > maxOpen {
+		r.doubt("", audit.Fail(finding.TooLarge, "%d manifests of no tag would have to be read to know why they are there", len(r.open)))
+		return false
+	}
 	found := false
 	for _, d := range slices.Sorted(maps.Keys(r.open)) {
-		switch subject := r.content(d, maxIndexes+maxOpen).Subject; {
+		switch subject := r.content(d).Subject; {
 		case r.known[subject]:
 			r.known[d], found = true, true
 		case r.covered[subject]:
@@ -335,24 +368,26 @@ func (r *reasons) subjects() bool {
 	return found
 }
 
-// content reads a manifest, once for all mirrors. What cannot be read leaves the rest
-// open: it is said once, and nothing is reported that it could explain.
-func (r *reasons) content(digest string, most int) manifest.Content {
+// content reads a manifest, once for all mirrors.
+func (r *reasons) content(digest string) manifest.Content {
 	if c, again := r.read[digest]; again {
 		return c
 	}
-	c, err := manifest.Content{}, error(nil)
-	if len(r.read) >= most {
-		err = audit.Fail(finding.TooLarge, "more than %d manifests would have to be read to know why others are there", most)
-	} else {
-		c, err = r.contents.get(r.ctx, digest, func() (manifest.Content, error) { return r.registry.Content(r.ctx, r.name, digest) })
-	}
+	c, err := r.contents.get(r.ctx, digest, func() (manifest.Content, error) { return r.registry.Content(r.ctx, r.name, digest) })
 	r.read[digest] = c
-	if err != nil && !r.unsure {
-		r.unsure = true
-		r.miss("@"+digest, err)
+	if err != nil {
+		r.doubt("@"+digest, err)
 	}
 	return c
+}
+
+// doubt leaves what is open open: a reason may stand in what could not be read. It is
+// said once.
+func (r *reasons) doubt(what string, err error) {
+	if !r.unsure {
+		r.unsure = true
+		r.miss(what, err)
+	}
 }
 
 // rest is what nothing explains, without what belongs to another part of it.

@@ -43,7 +43,7 @@ func imgRules() map[string]imgRule {
 		imgTagUndeclared:     {finding.Error, false, "a tag that nobody declared", "find out who pushed it; declare it in a reviewed change, or remove it"},
 		imgDigestUndeclared:  {finding.Warning, false, "a manifest that nobody declared, of no tag, index or signature", "find out who pushed it; remove it, or declare it"},
 		imgRepoUndeclared:    {finding.Error, false, "a repository that nobody declared", "find out who made it; declare its images, or remove it"},
-		imgRepositoryMissing: {finding.Error, true, "a declared repository does not exist", "run the promotion again; if it was taken back on purpose, remove the image"},
+		imgRepositoryMissing: {finding.Error, true, "a declared repository does not exist, or is empty", "run the promotion again; if it was taken back on purpose, remove the image"},
 	}
 }
 

@@ -644,6 +644,55 @@ func TestManyAbsencesAreSampled(t *testing.T) {
 	}
 }
 
+// TestHostileAbundance has a registry that grew a thousand things of each kind.
+func TestHostileAbundance(t *testing.T) {
+	set := setOf(t, imagesDeclared)
+	w := imageWorld(t, set)
+	us, one := set.Mirrors[3], set.Mirrors[1]
+	for n := range 1000 {
+		if err := w.OCI.Change(
+			cloudfake.Change{Tag: fmt.Sprintf("%s/pause:t%d", us, n), Digest: d(4)},
+			cloudfake.Change{Put: us + "/app/web", MediaType: imageType, Body: fmt.Sprintf(`{"schemaVersion":2,"n":%d}`, n)},
+			cloudfake.Change{Tag: fmt.Sprintf("%s/r%d:1", us, n), Digest: d(9)},
+			cloudfake.Change{Tag: fmt.Sprintf("%s/r%d:1", one, n), Digest: d(9)},
+			cloudfake.Change{Tag: fmt.Sprintf("%s/app/sub/db:t%d", one, n), Digest: d(9)},
+		); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inject(t, w, fault.Rule{Method: "HEAD", Path: "/sub/db/manifests/t", Action: "status", Status: 403}, fault.Rule{Path: "/sub/db/manifests/t", Action: "status", Status: 403})
+	out := w.audit(t)
+	count := map[string]int{}
+	for _, f := range out.Findings {
+		count[f.Rule]++
+	}
+	if want := map[string]int{"IMG-4": 2 * maxStrange, "IMG-6": maxStrange}; !maps.Equal(count, want) {
+		t.Errorf("%v, want %v", count, want)
+	}
+	// Tags of pause; manifests of web; repositories twice; tags of db, most of them unread.
+	if n := len(out.Coverage.Gaps); n != 1+1+2+maxGaps+1 {
+		t.Errorf("%d gaps: %+v", n, out.Coverage.Gaps)
+	}
+	for _, q := range w.Faults.Requests() {
+		if strings.Contains(q.Path, "/app/web/manifests/") {
+			t.Errorf("asked %s", q.Path)
+			break
+		}
+	}
+}
+
+// TestEmptyRepository: a registry that keeps the name of what is gone.
+func TestEmptyRepository(t *testing.T) {
+	set := setOf(t, imagesDeclared)
+	var changes []cloudfake.Change
+	for _, root := range set.Mirrors {
+		changes = append(changes, cloudfake.Change{Remove: root + "/app/web@" + d(1)}, cloudfake.Change{Remove: root + "/app/web@" + d(2)})
+	}
+	if out := imageWorld(t, set, changes...).audit(t); said(out.Findings) != "IMG-7 app/web" || !out.Coverage.Complete() {
+		t.Errorf("%s\n%+v", said(out.Findings), out.Coverage.Gaps)
+	}
+}
+
 // TestCatalogThatIsNotOffered is a gap, and absences are reported all the same.
 func TestCatalogThatIsNotOffered(t *testing.T) {
 	set := setOf(t, imagesDeclared)

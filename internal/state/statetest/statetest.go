@@ -81,6 +81,12 @@ func versions(t *testing.T, s, other state.Store) {
 	}
 	put(t, s, "versions/a", "", state.Absent)
 	want(t, other, "versions/a", "")
+	if err := errors.Join(s.Delete(ctx, "versions/a", state.Any), s.Delete(ctx, "versions/a", state.Any)); err != nil {
+		t.Errorf("delete whatever is there: %v", err)
+	}
+	if _, _, err := other.Get(ctx, "versions/a"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after it: %v", err)
+	}
 }
 
 func list(t *testing.T, s, other state.Store) {
@@ -151,6 +157,15 @@ func lock(t *testing.T, s, other state.Store) {
 	}
 	if err := mine.Renew(ctx); err != nil {
 		t.Errorf("renew: %v", err)
+	}
+	// A write of ours whose answer was lost.
+	content, version, err := s.Get(ctx, "lock/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, other, "lock/a", string(content)+" ", version)
+	if err := mine.Renew(ctx); err != nil {
+		t.Errorf("renew over a write of our own: %v", err)
 	}
 	if err := mine.Release(ctx); err != nil {
 		t.Errorf("release: %v", err)
