@@ -4,6 +4,7 @@
 package zone
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -304,10 +305,8 @@ func (c *comparer) judge(key Key, declared *RRset, states []state, silent []stri
 		f = c.about(key, ruleDisagree, severity, "the servers of the zone answer differently")
 	case served == nil:
 		f = c.about(key, ruleMissing, severity, "declared and not served "+by)
-		if len(silent) == 0 {
-			c.out.Absent = append(c.out.Absent, differ(f, declared, states))
-			return
-		}
+		c.out.Absent = append(c.out.Absent, differ(f, declared, states))
+		return
 	case declared == nil:
 		f = c.about(key, ruleUndeclared, severity, "declared nowhere and served "+by)
 		f.Fix = "declare it in " + c.zone.File + ", or delete it"
@@ -421,15 +420,20 @@ func show(set *RRset) string {
 		return ""
 	}
 	var values []string
+	cut := false
 	for i, v := range set.Values {
 		if i == maxShownValues {
-			values = append(values, fmt.Sprintf("… %d more", len(set.Values)-i))
+			values, cut = append(values, fmt.Sprintf("… %d more", len(set.Values)-i)), true
 			break
 		}
 		if len(v) > maxShownValue {
-			v = fmt.Sprintf("%s… (%d bytes)", v[:maxShownValue], len(v))
+			v, cut = fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(v[:maxShownValue], ""), len(v)), true
 		}
 		values = append(values, v)
+	}
+	if cut { // what is not shown still tells one state from another
+		sum := sha256.Sum256([]byte(strings.Join(set.Values, "\x00")))
+		values = append(values, fmt.Sprintf("in all sha256:%x", sum[:8]))
 	}
 	return fmt.Sprintf("TTL %d: %s", set.TTL, strings.Join(values, ", "))
 }

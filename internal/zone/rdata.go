@@ -95,8 +95,10 @@ func data(rr dns.RR) (string, error) {
 		return fmt.Sprintf("%d %s", rr.Preference, name(rr.Mx)), nil
 	case *dns.SRV:
 		return fmt.Sprintf("%d %d %d %s", rr.Priority, rr.Weight, rr.Port, name(rr.Target)), nil
-	case *dns.CAA: // the one text that the library does not escape
-		return fmt.Sprintf("%d %s %s", rr.Flag, escape(strings.ToLower(rr.Tag), true), quote(rr.Value)), nil
+	case *dns.CAA: // its value is the one text that the library does not escape
+		tag, err := unescape(strings.ToLower(rr.Tag))
+		tag = strings.ReplaceAll(escape(tag, true), " ", `\032`)
+		return fmt.Sprintf("%d %s %s", rr.Flag, tag, quote(rr.Value)), err
 	case *dns.NAPTR:
 		texts, err := requoted(rr.Flags, rr.Service, rr.Regexp)
 		return fmt.Sprintf("%d %d %s %s", rr.Order, rr.Preference, texts, name(rr.Replacement)), err

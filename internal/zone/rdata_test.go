@@ -122,7 +122,7 @@ func TestEscape(t *testing.T) {
 func FuzzCanonical(f *testing.F) {
 	for _, line := range []string{
 		`x.a.io. 300 IN TXT "a\"b" "c\\d" "\200"`, `a.io. 1 IN CAA 0 issue "a;b\"c"`, `a.io. 1 IN NAPTR 1 2 "s" "" "!\\1!" b.`,
-		`A.io. 1 IN MX 1 B\.c.io.`, `a.io. 1 IN SVCB 1 b. alpn=h2 port=1`, `a.io. 1 IN TLSA 1 2 3 ab`, `a.io. 1 IN HINFO "a" "b"`, `a.io. 1 IN LOC 1 N 1 E 1m`,
+		`A.io. 1 IN MX 1 B\.c.io.`, `a.io. 1 IN SVCB 1 b. alpn=h2 port=1`, `a.io. 1 IN TLSA 1 2 3 ab`, `a.io. 1 IN HINFO "a" "b"`, `a.io. 1 IN LOC 1 N 1 E 1m`, "8 CAA 0 0\x18\"",
 	} {
 		f.Add(line)
 	}

@@ -72,9 +72,14 @@ type Credential struct {
 	Mark string `json:"mark"`
 }
 
-// Redact replaces credentials in all values and notes where they were.
+// Redact replaces credentials in all names and values and notes where they were.
 func (v *View) Redact(s *secret.Scanner) {
 	for i, set := range v.Sets {
+		name, inName := s.Redact(set.Name)
+		set.Name, v.Sets[i].Name = name, name
+		for _, m := range inName {
+			v.Secrets = append(v.Secrets, Credential{set.Key(), m.Kind, m.Mark})
+		}
 		values, found := redact(s, set)
 		v.Sets[i].Values = values
 		v.Secrets = append(v.Secrets, found...)
