@@ -13,6 +13,7 @@ import (
 
 	"sigs.k8s.io/steward/internal/ack"
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/report"
 	"sigs.k8s.io/steward/internal/thread"
 )
 
@@ -150,7 +151,7 @@ func TestAcknowledgementsOfAPull(t *testing.T) {
 			s.Head = "head2"
 		}, "failure: ", "bob may not approve " + zone},
 		{"of nothing", "", entryText(t, dnsID, "0000000000000000"), "dora", nil, "failure: ", "no public finding of the latest report has the id 0000000000000000"},
-		{"as it was before", "", entryText(t, "state: ", "state: \"00000000\" # "), "dora", nil, "failure: ", "is not as it was acknowledged"},
+		{"as it was before", "", entryText(t, "state: ", "state: \"0000000000000000\" # "), "dora", nil, "failure: ", "is not as it was acknowledged"},
 		{"under another name", "", entryText(t, "www.example.org. A", "harmless.example.org. A"), "dora", nil, "failure: ", "ACK-9"},
 		{"too long", "", entryText(t, "2026-03-02", "2026-09-09"), "dora", nil, "failure: ", "more than 180 days ahead"},
 		{"malformed", "", good + "- x\n", "dora", nil, "failure: ", "want a mapping"},
@@ -280,6 +281,29 @@ func TestDriftAcceptRefuses(t *testing.T) {
 		if got := unescaped.Replace(w.sticky(1, "drift")); !strings.Contains(got, tt.want) || len(w.pulls) != 0 {
 			t.Errorf("D-7: %s: %s\nwant %s; opened %v", tt.name, got, tt.want, w.pulls)
 		}
+	}
+}
+
+// A report that comes between the check of the author and the decision, and that says that another file declares the
+// object, opens nothing for somebody who may not approve that one.
+func TestDriftAcceptChecksWhatItAccepts(t *testing.T) {
+	w := newWorld(t)
+	w.issue(1)
+	found, opts := exampleReport()
+	found[0].File = "registry.k8s.io/images/x.yaml"
+	moved := parsed(t, found, opts)
+	w.served = func(n int) *report.Report {
+		if n > 1 {
+			return moved
+		}
+		return w.report
+	}
+	w.say(1, 7, "dora", accept+"x")
+	if _, err := w.look(1); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.sticky(1, "drift"); !strings.Contains(got, "Denied: `dora` may not approve") || len(w.pulls) != 0 {
+		t.Errorf("%s\nopened %v", got, w.pulls)
 	}
 }
 

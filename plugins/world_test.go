@@ -43,6 +43,8 @@ type world struct {
 
 	report     *report.Report
 	fetched    time.Time
+	reads      int
+	served     func(read int) *report.Report // instead of report
 	job        DriftJob
 	unreviewed []string
 	pulls      map[string]opened          // by branch
@@ -128,6 +130,9 @@ func (w *world) Member(_ context.Context, _ thread.Repo, login string) (bool, er
 func (w *world) Report(context.Context, thread.Repo) (*report.Report, time.Time, error) {
 	if err := w.fail("report"); err != nil {
 		return nil, time.Time{}, err
+	}
+	if w.reads++; w.served != nil {
+		return w.served(w.reads), w.fetched, nil
 	}
 	return w.report, w.fetched, nil
 }

@@ -97,28 +97,49 @@ func (s *hookServer) look(ctx context.Context, job queue.Job) error {
 }
 
 // write performs what it can (L-7). Comments hold the answers, which say that a
-// record, a pull request or a run of a job is there: where one could not be made, they
-// wait (L-3).
+// record, a pull request or a run of a job is there: where one could not be made, those
+// of the same plugin wait (L-3).
 func (s *hookServer) write(ctx context.Context, snapshot *thread.Snapshot, job queue.Job, writes []thread.Write) error {
 	var failed []error
-	recorded := true
+	missing := map[string]bool{} // by plugin
 	for _, w := range writes {
-		var record, comment bool
-		switch w.(type) {
-		case thread.CreateIssue, thread.EditIssue, thread.CreatePull, thread.CreateJob:
-			record = true
-		case thread.PostComment, thread.EditComment:
-			comment = true
-		}
-		if comment && !recorded {
+		if topic, answers := topicOf(w); answers && missing[topic] {
 			continue
 		}
 		if err := s.perform(ctx, snapshot, job, w); err != nil {
 			failed = append(failed, err)
-			recorded = recorded && !record
+			missing[promiser(w)] = true
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// promiser is the plugin whose answer says that the write was done, "" where none does.
+func promiser(w thread.Write) string {
+	name := ""
+	switch w := w.(type) {
+	case thread.CreateIssue:
+		name = w.Key
+	case thread.EditIssue:
+		name = w.Key
+	case thread.CreateJob:
+		name = w.Key
+	case thread.CreatePull:
+		name = strings.TrimPrefix(w.Branch, thread.BranchPrefix)
+	}
+	name, _, _ = strings.Cut(name, "/")
+	return name
+}
+
+// topicOf is the plugin whose answers a comment holds.
+func topicOf(w thread.Write) (topic string, answers bool) {
+	switch w := w.(type) {
+	case thread.PostComment:
+		return w.Topic, true
+	case thread.EditComment:
+		return thread.StickyTopic(w.Body), true
+	}
+	return "", false
 }
 
 // concernsAll tells whether a thread may change what holds for every open pull

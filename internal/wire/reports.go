@@ -42,12 +42,32 @@ type reports struct {
 type stored struct {
 	address string
 
-	turn  sync.Mutex // held by the one who fetches
-	bad   unread     // the version that is none
-	tried time.Time
-	mark  string // what the server or the file system calls this version
+	turn sync.Mutex // held by the one who fetches; guards mark and bad
+	mark string     // what the server or the file system calls this version
+	bad  unread     // the version that is none
+
+	mu sync.Mutex // guards what follows; only who has the turn changes it
 	held
+	tried   time.Time
 	problem error // of the last try
+}
+
+// state is what is known, and whether it is time to ask again.
+func (s *stored) state() (known held, problem error, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held, s.problem, s.local() || time.Since(s.tried) >= fetchEvery
+}
+
+// settle keeps what came of a try. A failed one changes nothing about the report.
+func (s *stored) settle(next held, err error) held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.held = next
+	}
+	s.tried, s.problem = time.Now(), err
+	return s.held
 }
 
 // local tells that asking costs nothing: whether a file is another one is seen at once.
@@ -103,26 +123,37 @@ func (r *reports) digest(ctx context.Context, repo thread.Repo) string {
 	return h.digest
 }
 
-// current is what is known, fetched again where it is time.
+// current is what is known, fetched again where it is time. While one thread fetches,
+// the others are content with what is there.
 func (r *reports) current(ctx context.Context, repo thread.Repo) (held, error) {
 	s := r.of(repo)
-	s.turn.Lock()
-	defer s.turn.Unlock()
 	if s.address == "" {
 		return held{}, errors.New("the settings of the repository do not say where it is")
 	}
-	if time.Since(s.tried) >= fetchEvery || s.local() {
-		err := r.fetch(ctx, s)
+	known, problem, due := s.state()
+	switch {
+	case !due && known.report == nil:
+		return held{}, problem
+	case !due:
+		return known, nil
+	case known.report == nil:
+		s.turn.Lock()
+	case !s.turn.TryLock():
+		return known, nil
+	}
+	defer s.turn.Unlock()
+	if known, problem, due = s.state(); due { // or another one was faster
+		next, err := r.fetch(ctx, s)
 		if ctx.Err() != nil {
 			return held{}, ctx.Err() // it was we who gave up
 		}
-		r.tell(repo, s, err)
-		s.tried, s.problem = time.Now(), err
+		r.tell(repo, next, problem, err)
+		known, problem = s.settle(next, err), err
 	}
-	if s.report == nil {
-		return held{}, s.problem
+	if known.report == nil {
+		return held{}, problem
 	}
-	return s.held, nil
+	return known, nil
 }
 
 func (r *reports) of(repo thread.Repo) *stored {
@@ -138,35 +169,34 @@ func (r *reports) of(repo thread.Repo) *stored {
 }
 
 // tell counts what is fetched, and logs a problem once.
-func (r *reports) tell(repo thread.Repo, s *stored, err error) {
+func (r *reports) tell(repo thread.Repo, next held, before, err error) {
 	log := r.log.WithField("repo", repo.String())
 	switch {
 	case err == nil:
-		r.metrics.reportFetched.WithLabelValues(repo.String()).Set(float64(s.fetched.Unix()))
-		if made := s.report.Ended; !made.IsZero() {
+		r.metrics.reportFetched.WithLabelValues(repo.String()).Set(float64(next.fetched.Unix()))
+		if made := next.report.Ended; !made.IsZero() {
 			r.metrics.reportMade.WithLabelValues(repo.String()).Set(float64(made.Unix()))
 		}
-		if s.problem != nil {
+		if before != nil {
 			log.Info("Report read again")
 		}
-	case s.problem == nil || s.problem.Error() != err.Error():
+	case before == nil || before.Error() != err.Error():
 		log.WithError(err).WithField("cause", fmt.Sprint(errors.Unwrap(err))).Warning("Report not read")
 	}
 }
 
-// fetch brings s up to date.
-func (r *reports) fetch(ctx context.Context, s *stored) error {
+// fetch asks for the report. It is for who has the turn.
+func (r *reports) fetch(ctx context.Context, s *stored) (held, error) {
 	body, mark, err := r.open(ctx, s)
 	if err != nil {
-		return err
+		return held{}, err
 	}
 	if body == nil {
-		s.fetched = time.Now()
-		return nil
+		return held{s.report, time.Now(), s.digest}, nil
 	}
 	defer body.Close()
 	if mark != "" && mark == s.bad.mark {
-		return s.bad.err
+		return held{}, s.bad.err
 	}
 	read, err := report.Parse(body)
 	if err == nil && read.Private {
@@ -174,10 +204,10 @@ func (r *reports) fetch(ctx context.Context, s *stored) error {
 	}
 	if err != nil {
 		s.bad = unread{mark, err}
-		return err
+		return held{}, err
 	}
-	s.held, s.mark = held{read, time.Now(), digestOf(read)}, mark
-	return nil
+	s.mark = mark
+	return held{read, time.Now(), digestOf(read)}, nil
 }
 
 // open returns the report's text, or nothing where the version is the one that is known.

@@ -160,6 +160,36 @@ func TestReportThatCannotBeFetchedAgain(t *testing.T) {
 	}
 }
 
+// A server that hangs costs one thread its time, and no other one.
+func TestASlowReportHoldsOneThread(t *testing.T) {
+	hang, asked := make(chan struct{}), make(chan struct{}, 1)
+	content, slow := storedReport(t, 2, time.Time{}), false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if slow {
+			asked <- struct{}{}
+			<-hang
+		}
+		_, _ = w.Write(content)
+	}))
+	t.Cleanup(server.Close)
+	r, later := fetcher(&server.URL)
+	if got := findings(r, t.Context()); got != "2 findings, confirmed true" {
+		t.Fatal(got)
+	}
+	slow = true
+	later()
+	done := make(chan string)
+	go func() { done <- findings(r, t.Context()) }()
+	<-asked
+	if got := findings(r, t.Context()); got != "2 findings, confirmed true" {
+		t.Error(got)
+	}
+	close(hang)
+	if got := <-done; got != "2 findings, confirmed true" {
+		t.Error(got)
+	}
+}
+
 func TestReportRefusals(t *testing.T) {
 	private := bytes.Replace(storedReport(t, 0, time.Time{}), []byte(`"title"`), []byte(`"private": true, "title"`), 1)
 	for name, serve := range map[string]http.HandlerFunc{

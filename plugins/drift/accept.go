@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/steward/internal/ack"
+	"sigs.k8s.io/steward/internal/acl"
 	"sigs.k8s.io/steward/internal/command"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/markdown"
@@ -71,6 +72,10 @@ func (d drift) accept(s *thread.Snapshot, c command.Call, f acceptFacts, now tim
 	item, refusal := f.accepted(c)
 	if refusal != "" {
 		return command.Reply{Text: refusal}
+	}
+	// A newer report may have come since the author was admitted.
+	if e := s.Owners.Explain(c.Comment.Author, ack.Declares(item.Finding)); !e.Allowed {
+		return command.Reply{Text: command.Refusal(c.Comment.Author, []acl.Explanation{e})}
 	}
 	entry, refusal := d.entry(s, c, item, now)
 	if refusal != "" {
