@@ -82,6 +82,7 @@ type imageUnit struct {
 
 func newImages(set *manifest.Set, registry Registry) *images {
 	c := &images{set: set, registry: registry, secrets: secret.NewScanner(), byName: map[string]int{}}
+	c.catalogs.once = true // one mirror, asked with all patience: asking again for each repository would take for ever
 	for i, root := range set.Mirrors {
 		c.units = append(c.units, imageUnit{name: root + " catalog", mirror: i})
 		c.folders = append(c.folders, map[string]bool{"": true})
@@ -168,6 +169,7 @@ func (c *images) clean(text string) string {
 // memo remembers what is the same wherever it is asked. Concurrent callers ask once;
 // a failure is not remembered.
 type memo[T any] struct {
+	once  bool // a failure is remembered as well
 	mu    sync.Mutex
 	calls map[string]*call[T]
 }
@@ -183,7 +185,7 @@ func (m *memo[T]) get(ctx context.Context, key string, ask func() (T, error)) (T
 		c, mine := m.enter(key)
 		if mine {
 			c.value, c.err = ask()
-			if c.err != nil {
+			if c.err != nil && !m.once {
 				m.forget(key)
 			}
 			close(c.done)
@@ -194,8 +196,8 @@ func (m *memo[T]) get(ctx context.Context, key string, ask func() (T, error)) (T
 		case <-ctx.Done():
 			return c.value, ctx.Err()
 		}
-		if c.err == nil {
-			return c.value, nil
+		if c.err == nil || m.once {
+			return c.value, c.err
 		}
 		// Somebody else's failure, perhaps of another mirror: ask for oneself.
 	}

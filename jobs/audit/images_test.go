@@ -674,7 +674,7 @@ func TestHostileAbundance(t *testing.T) {
 		t.Errorf("%d gaps: %+v", n, out.Coverage.Gaps)
 	}
 	for _, q := range w.Faults.Requests() {
-		if strings.Contains(q.Path, "/app/web/manifests/") {
+		if strings.Contains(q.Path, "/prod/images/app/web/manifests/") {
 			t.Errorf("asked %s", q.Path)
 			break
 		}
