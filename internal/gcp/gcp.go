@@ -99,7 +99,7 @@ func New(ctx context.Context, opts Options) (*Client, error) {
 	case base.Scheme != "https":
 		return nil, fmt.Errorf("endpoint %s: without TLS only a server on this machine is asked", opts.Endpoint)
 	case c.token == nil:
-		if c.token, err = defaultCredentials(ctx); err != nil {
+		if c.token, err = DefaultCredentials(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -111,8 +111,8 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
-// defaultCredentials are those that gcloud, a key file or the machine provides.
-func defaultCredentials(ctx context.Context) (func(context.Context) (secret.String, error), error) {
+// DefaultCredentials are those that gcloud, a key file or the machine provides, for reading.
+func DefaultCredentials(ctx context.Context) (func(context.Context) (secret.String, error), error) {
 	// The source outlives ctx, and refreshes by itself.
 	ctx = context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, &http.Client{Timeout: 30 * time.Second})
 	found, err := google.FindDefaultCredentials(ctx, scope)

@@ -24,6 +24,11 @@ func Readers() jobs.Readers {
 // are some; mirrors are public, so there need not be any.
 func images(r jobs.Reach) (jobs.Registry, error) {
 	opts := registry.Options{Pace: pace.Options{Rate: r.Rate}, Endpoints: r.Registries}
+	if len(r.Registries) == 0 {
+		if token, err := gcp.DefaultCredentials(context.Background()); err == nil {
+			opts.Google = token
+		}
+	}
 	return registry.New(opts)
 }
 

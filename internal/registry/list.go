@@ -27,7 +27,10 @@ import (
 const (
 	maxPages = 1000
 	maxItems = 200_000
-	resolves = 8 // tags asked for at once
+
+	maxListBytes = 256 << 20
+	maxMediaType = 200
+	resolves     = 8 // tags asked for at once
 )
 
 // List tells what a repository, HOST/PATH, holds. manifest.ErrNoRepository is said only
@@ -131,9 +134,9 @@ func (r *Registry) pages(ctx context.Context, reg name.Registry, scope, path str
 	if isGoogle(reg.RegistryStr()) {
 		next = path + "?n=10000"
 	}
-	for total, number := 0, 0; next != ""; number++ {
-		if number == maxPages || total > maxItems {
-			return audit.Fail(finding.TooLarge, "%s does not end within %d pages and %d items", what, maxPages, maxItems)
+	for total, bytes, number := 0, 0, 0; next != ""; number++ {
+		if number == maxPages || total > maxItems || bytes > maxListBytes {
+			return audit.Fail(finding.TooLarge, "%s does not end within %d pages, %d items and %d bytes", what, maxPages, maxItems, maxListBytes)
 		}
 		resp, body, err := r.get(ctx, reg, scope, http.MethodGet, next, "application/json")
 		if err != nil {
@@ -142,6 +145,7 @@ func (r *Registry) pages(ctx context.Context, reg name.Registry, scope, path str
 		if resp.StatusCode != http.StatusOK {
 			return refusal(resp, body, what)
 		}
+		bytes += len(body)
 		fresh, err := add(body)
 		if err != nil {
 			return audit.Fail(finding.Malformed, "%s: %w", what, err)
@@ -199,7 +203,7 @@ func (c *collection) add(body []byte) (fresh int, err error) {
 		if !manifest.IsDigest(digest) {
 			return 0, errors.New("a digest that is none")
 		}
-		c.digests[digest] = m.MediaType
+		c.digests[digest] = m.MediaType[:min(len(m.MediaType), maxMediaType)]
 		for _, tag := range m.Tag {
 			if err := c.tag(tag, digest); err != nil {
 				return 0, err
