@@ -79,8 +79,9 @@ func (s *sheet) plots(f *filters) []web.Block {
 	if ages == nil {
 		var bars []web.Bar
 		for severity := finding.Critical; severity >= finding.Info; severity-- {
-			kind := severity.String()
-			bars = append(bars, web.Bar{Label: kind, Parts: []web.Part{{Kind: kind, Value: f.Tally.open[severity]}}})
+			if n, kind := f.Tally.open[severity], severity.String(); n > 0 {
+				bars = append(bars, web.Bar{Label: kind, Parts: []web.Part{{Kind: kind, Value: n}}})
+			}
 		}
 		return []web.Block{web.Template(page, "plot", nil), web.Bars("Findings by severity", bars), web.Template(page, "overview end", nil)}
 	}

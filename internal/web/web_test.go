@@ -9,6 +9,9 @@ import (
 	"errors"
 	"html/template"
 	"io"
+	"math"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -187,6 +190,49 @@ func TestErrorsAreReturned(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+// What is read has the contrast that WCAG 2 asks of text, 4.5 to 1, in light and dark.
+func TestContrast(t *testing.T) {
+	light, dark, ok := strings.Cut(pageStyle, "@media (prefers-color-scheme: dark)")
+	if !ok {
+		t.Fatal("there is no dark scheme")
+	}
+	for scheme, style := range map[string]string{"light": light, "dark": dark} {
+		colors := map[string]float64{}
+		for _, m := range regexp.MustCompile(`--([a-z-]+): #([0-9a-f]{3,6});`).FindAllStringSubmatch(style, -1) {
+			colors[m[1]] = luminance(t, m[2])
+		}
+		for _, ink := range []string{"ink", "soft", "link", "critical", "error", "warning", "info"} {
+			for _, ground := range []string{"paper", "card", "tint", "mark", "minus", "plus", "alarm"} {
+				a, b := colors[ink]+.05, colors[ground]+.05
+				if ratio := max(a, b) / min(a, b); ratio < 4.5 {
+					t.Errorf("%s: %s on %s has a contrast of %.2f", scheme, ink, ground, ratio)
+				}
+			}
+		}
+	}
+}
+
+func luminance(t *testing.T, hex string) float64 {
+	if len(hex) == 3 {
+		hex = string([]byte{hex[0], hex[0], hex[1], hex[1], hex[2], hex[2]})
+	}
+	sum := 0.0
+	for i, weight := range []float64{.2126, .7152, .0722} {
+		n, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := float64(n) / 255
+		if c <= .04045 {
+			c /= 12.92
+		} else {
+			c = math.Pow((c+.055)/1.055, 2.4)
+		}
+		sum += weight * c
+	}
+	return sum
+}
 
 // The shell refers to nothing outside of the page.
 func TestNothingIsLoaded(t *testing.T) {
