@@ -1,7 +1,7 @@
 # Steward. "make help" lists the targets; docs/tour.md walks through the code.
 
 .DEFAULT_GOAL := help
-.PHONY: test e2e lint generate bench demo clean help
+.PHONY: test e2e lint generate bench images demo clean help
 
 test: ## Unit tests, scripts and architecture rules under the race detector: Go, git and loopback are enough
 	go test -race -p 2 ./...
@@ -17,6 +17,9 @@ generate: ## Write the generated pages of docs/ anew
 
 bench: ## All benchmarks, beside the tools of today; writes docs/benchmarks.md
 	cd e2e && go run ./bench
+
+images: ## Container images without Docker: make images ARGS="--push REGISTRY/PREFIX --tag TAG"
+	cd e2e && go run ./images $(ARGS)
 
 demo: ## A short conversation with a GitHub of its own, on loopback
 	go run ./cmd/steward demo
