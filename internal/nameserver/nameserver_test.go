@@ -90,7 +90,9 @@ func quick() *Client {
 	return New(Options{Timeout: 250 * time.Millisecond, Attempts: 2, Backoff: time.Millisecond, Rate: 1e6, TransferTimeout: time.Second})
 }
 
-func patient() *Client { return New(Options{Timeout: 10 * time.Second, Backoff: time.Millisecond, Rate: 1e6}) }
+func patient() *Client {
+	return New(Options{Timeout: 10 * time.Second, Backoff: time.Millisecond, Rate: 1e6})
+}
 
 func reason(err error) finding.Reason {
 	var unread *audit.Unread
@@ -288,8 +290,12 @@ func TestHostile(t *testing.T) {
 			if how == cloudfake.Giant && (len(a.Set.Values) != 1 || len(a.Set.Values[0]) != 240*255) {
 				t.Errorf("giant: %d values", len(a.Set.Values))
 			}
-			if _, _, err := c2.Transfer(t.Context(), w.server, "a.io."); reason(err) != c.whole || (err == nil) != (c.whole == "") {
+			_, _, err = c2.Transfer(t.Context(), w.server, "a.io.")
+			if reason(err) != c.whole || (err == nil) != (c.whole == "") {
 				t.Errorf("transfer: %v, want %q", err, c.whole)
+			}
+			if how == cloudfake.EndlessTransfer && !strings.Contains(err.Error(), "5000 records") {
+				t.Errorf("ended otherwise: %v", err)
 			}
 		})
 	}
