@@ -20,8 +20,9 @@ import (
 type Deps struct {
 	OpenCommit owners.OpenCommit           // reads a revision of a local repository
 	Plugins    func() (*plugin.Set, error) // what steward.yaml chooses from
-	OpenState  func(ctx context.Context, address string) (state.Store, error)
 	Readers    Readers
+
+	OpenState, OpenPublic func(ctx context.Context, address string) (state.Store, error)
 }
 
 // What the audit reads with. Who constructs it sees the list of jobs only.
@@ -37,7 +38,7 @@ type (
 func All(deps Deps) []*cobra.Command {
 	return []*cobra.Command{
 		owners.Command(deps.OpenCommit),
-		audit.Command(audit.Deps{OpenCommit: deps.OpenCommit, OpenState: deps.OpenState, Readers: deps.Readers}),
+		audit.Command(audit.Deps{OpenCommit: deps.OpenCommit, OpenState: deps.OpenState, OpenPublic: deps.OpenPublic, Readers: deps.Readers}),
 		verify.Command(verify.Deps{OpenCommit: deps.OpenCommit, Plugins: deps.Plugins}),
 	}
 }

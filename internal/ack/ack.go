@@ -151,6 +151,26 @@ func Check(fresh []Entry, all []finding.Finding, may Approves) []finding.Finding
 	return problems
 }
 
+// Enforce takes back acknowledgements of people who may not give them: approvedBy has to
+// be an approver of the file that declares the object, now. What is wrong with their
+// entries stands behind the findings. The argument is not changed.
+func Enforce(l List, all []finding.Finding, may Approves) []finding.Finding {
+	all = slices.Clone(all)
+	var problems []finding.Finding
+	for i, f := range all {
+		if f.Acknowledged == nil || may(f.Acknowledged.By, Declares(f)) {
+			continue
+		}
+		all[i].Acknowledged = nil
+		if e, ok := l.Find(f.Fingerprint()); ok {
+			p := e.problem(unapproved, "%s may not approve %s, which the finding is about, so the entry holds for nothing", e.ApprovedBy, Declares(f))
+			p.Owners = f.Owners
+			problems = append(problems, p)
+		}
+	}
+	return append(all, problems...)
+}
+
 // Unbacked finds entries that speak for somebody who does not stand behind them.
 func Unbacked(fresh []Entry, backs func(login string) bool) []finding.Finding {
 	var problems []finding.Finding

@@ -261,6 +261,10 @@ func (d *differ) field(r *row, path, element string, declared, seen *Bucket) (fi
 		File: place.File, Line: place.Line, Declared: shown(was.Value), Observed: shown(is.Value),
 		Message: message(path, was.Value, is.Value, told), Fix: fix(r, element, declared.Name, was.Value, is.Value),
 	}
+	if !setSaid && r.path == "iam" { // what is not known is no difference, but everybody's access is worth a look
+		f.Severity, f.Declared, f.Fix = finding.Error, "", "export the bucket again, to say whether this is meant"
+		f.Message = fmt.Sprintf("%s is %s, and what the files declare of access is not known", shown(path), shown(is.Value))
+	}
 	if r.rule == ruleAccess && c.foreignWriter() {
 		f.Visibility = finding.Private
 	}

@@ -65,11 +65,16 @@ func newLine(raw string, number int) Line {
 	return Line{strings.TrimSpace(value), number, strings.Count(raw[:len(raw)-len(value)], "\n")}
 }
 
-// parseExport reads the files of one bucket; data is by file name.
-func (p *Parser) parseExport(project, bucket, dir string, data map[string][]byte, memo memo) (*Bucket, []finding.Finding) {
+// parseExport reads the files of one bucket; data is by file name, and odd are those that
+// are no files: links, pipes.
+func (p *Parser) parseExport(project, bucket, dir string, data map[string][]byte, odd map[string]bool, memo memo) (*Bucket, []finding.Finding) {
 	e := &exported{writer: p.writer(project, bucket, dir+"/metadata.txt"), dir: dir, memo: memo}
 	for _, f := range exportFiles() {
 		text, has := data[f.name]
+		if odd[f.name] {
+			e.problem(f.name, "", 0, "is a link or something else that is no file, so what it declares is not known")
+			continue
+		}
 		if !has {
 			e.without(f, data)
 			continue

@@ -115,7 +115,7 @@ GCS-10 new field versioning on 1 buckets`
 	public := plainSample()
 	public.iam = append(public.iam, grantOf{"roles/storage.objectViewer", "allUsers", ""})
 	seen, _ = observe(t, blind, "p", public.api("bucket"), public.policy())
-	if got := briefs(parser().Diff(blind, seen).Found); len(got) != 2 || !strings.HasPrefix(got[1], "GCS-4 critical iam/roles/storage.objectViewer/allUsers") {
+	if got := briefs(parser().Diff(blind, seen).Found); len(got) != 2 || !strings.HasPrefix(got[1], "GCS-4 error iam/roles/storage.objectViewer/allUsers") {
 		t.Error(got)
 	}
 }
@@ -329,7 +329,7 @@ func FuzzLines(f *testing.F) {
 			}
 		}
 		for _, file := range []string{"metadata.txt", "iam.json", "retention.txt", "logging.txt", "cors.txt", "lifecycle.json", "bucketpolicyonly.txt"} {
-			b, problems := parser().parseExport("p", "bucket", "d", map[string][]byte{file: []byte(text)}, memo{})
+			b, problems := parser().parseExport("p", "bucket", "d", map[string][]byte{file: []byte(text)}, nil, memo{})
 			checkFields(t, b)
 			for _, p := range problems {
 				if len(p.Message) > 5*maxShown {

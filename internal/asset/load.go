@@ -158,16 +158,18 @@ func (p *Parser) exportedBucket(files fs.FS, project, dir string, memo memo) (*B
 	if err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", dir, err)
 	}
-	data := map[string][]byte{}
+	data, odd := map[string][]byte{}, map[string]bool{}
 	known := exportFiles()
 	for _, entry := range entries {
-		if slices.ContainsFunc(known, func(f exportFile) bool { return f.name == entry.Name() }) {
-			if data[entry.Name()], err = readFile(files, dir+"/"+entry.Name()); err != nil {
-				return nil, nil, err
-			}
+		if !slices.ContainsFunc(known, func(f exportFile) bool { return f.name == entry.Name() }) {
+			continue
+		}
+		data[entry.Name()], err = readFile(files, dir+"/"+entry.Name())
+		if odd[entry.Name()] = errors.Is(err, fs.ErrInvalid) || errors.Is(err, fs.ErrNotExist); err != nil && !odd[entry.Name()] {
+			return nil, nil, err
 		}
 	}
-	b, problems := p.parseExport(project, path.Base(dir), dir, data, memo)
+	b, problems := p.parseExport(project, path.Base(dir), dir, data, odd, memo)
 	return b, problems, nil
 }
 

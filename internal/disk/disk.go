@@ -28,15 +28,26 @@ import (
 )
 
 // Store is a directory. It holds nothing in memory.
-type Store struct{ dir string }
+type Store struct {
+	dir  string
+	mode fs.FileMode // of files
+}
 
-// Open makes the directory where it does not exist.
-func Open(dir string) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// Open makes the directory where it does not exist. Nobody else may read in it.
+func Open(dir string) (*Store, error) { return open(dir, 0o600) }
+
+// OpenPublic makes a directory in which everybody may read.
+func OpenPublic(dir string) (*Store, error) { return open(dir, 0o644) }
+
+func open(dir string, mode fs.FileMode) (*Store, error) {
+	if err := os.MkdirAll(dir, folder(mode)); err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
 	}
-	return &Store{dir}, nil
+	return &Store{dir, mode}, nil
 }
+
+// folder is the mode of a folder of files of a mode: whoever may read may also enter.
+func folder(mode fs.FileMode) fs.FileMode { return mode | mode>>2&0o111 }
 
 const (
 	lockName = ".lock" // no key begins with a dot
@@ -86,7 +97,7 @@ func (s *Store) Put(ctx context.Context, key string, content []byte, v state.Ver
 		if err := s.expect(ctx, key, v); err != nil {
 			return err
 		}
-		return replace(path, content)
+		return replace(path, content, s.mode)
 	})
 	if err != nil {
 		return "", err
@@ -140,9 +151,9 @@ func (s *Store) locked(do func() error) error {
 }
 
 // replace writes beside path, then renames; both are on disk when it returns.
-func replace(path string, content []byte) (err error) {
+func replace(path string, content []byte, mode fs.FileMode) (err error) {
 	dir := filepath.Dir(path)
-	if err := makeDirs(dir); err != nil {
+	if err := makeDirs(dir, folder(mode)); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(dir, tempName)
@@ -155,6 +166,7 @@ func replace(path string, content []byte) (err error) {
 		}
 	}()
 	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode))
 	if err == nil {
 		err = f.Sync()
 	}
@@ -168,11 +180,11 @@ func replace(path string, content []byte) (err error) {
 }
 
 // makeDirs is os.MkdirAll with every new name on disk.
-func makeDirs(dir string) error {
-	err := os.Mkdir(dir, 0o700)
+func makeDirs(dir string, mode fs.FileMode) error {
+	err := os.Mkdir(dir, mode)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = makeDirs(filepath.Dir(dir)); err == nil {
-			err = os.Mkdir(dir, 0o700)
+		if err = makeDirs(filepath.Dir(dir), mode); err == nil {
+			err = os.Mkdir(dir, mode)
 		}
 	}
 	switch {

@@ -16,15 +16,25 @@ import (
 	"sigs.k8s.io/steward/internal/state"
 )
 
-// OpenState opens file:///DIR or gs://BUCKET/PREFIX.
+// OpenState opens file:///DIR or gs://BUCKET/PREFIX. Nobody else on the machine may read
+// the directory; who may read a bucket is the bucket's affair.
 func OpenState(ctx context.Context, address string) (state.Store, error) {
+	return open(ctx, address, disk.Open)
+}
+
+// OpenPublic is OpenState for what everybody may read.
+func OpenPublic(ctx context.Context, address string) (state.Store, error) {
+	return open(ctx, address, disk.OpenPublic)
+}
+
+func open(ctx context.Context, address string, directory func(string) (*disk.Store, error)) (state.Store, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("%q is not file:///DIR or gs://BUCKET/PREFIX", address)
 	}
 	switch {
 	case u.Scheme == "file" && u.Host == "" && strings.HasPrefix(u.Path, "/"):
-		return disk.Open(u.Path)
+		return directory(u.Path)
 	case u.Scheme == "file":
 		return nil, fmt.Errorf("%q: write an absolute path, with three slashes: file:///var/lib/steward", address)
 	case u.Scheme == "gs" && u.Host != "" && u.RawQuery == "":

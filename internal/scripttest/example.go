@@ -8,12 +8,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sigs.k8s.io/steward/config"
+	"sigs.k8s.io/steward/internal/ack"
 	"sigs.k8s.io/steward/internal/cloudfake"
+	"sigs.k8s.io/steward/internal/report"
 )
 
 // Community gives scripts the example community and a cloud that is as it declares:
@@ -21,12 +25,33 @@ import (
 //	community            write its repository to the directory repo, and start its cloud
 //	audits CODE [ARG...] run "steward audit run" on both and want exactly that exit code
 //	nowhere TEXT PATH... want the text in no file of the paths, nor in their names
+//	acknowledge REPORT RULE LOGIN FILE  write an entry of a JSON report's finding of a rule
+//	                     into FILE, in place of what it holds, with a token in its reason
 //
 // It comes with cloudctl.
 func Community() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"community": community, "audits": audits, "nowhere": nowhere, "cloudctl": askCloud,
+		"community": community, "audits": audits, "nowhere": nowhere, "acknowledge": acknowledge, "cloudctl": askCloud,
 	}
+}
+
+func acknowledge(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: acknowledge REPORT RULE LOGIN FILE")
+	}
+	read, err := report.Parse(strings.NewReader(ts.ReadFile(args[0])))
+	ts.Check(err)
+	i := slices.IndexFunc(read.Items, func(item report.Item) bool { return item.Rule == args[1] })
+	if i < 0 {
+		ts.Fatalf("the report has no finding of %s", args[1])
+	}
+	f := read.Items[i]
+	content, err := ack.Add(nil, ack.Entry{
+		ID: f.ID, State: f.State, Rule: f.Rule, Object: f.Object, ApprovedBy: args[2], Expires: time.Now().UTC().AddDate(0, 0, 30).Truncate(24 * time.Hour),
+		Reason: "known, see ghp_" + strings.Repeat("c4n4ry", 6),
+	})
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[3]), content, 0o600))
 }
 
 func nowhere(ts *testscript.TestScript, neg bool, args []string) {

@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +25,7 @@ import (
 	"sigs.k8s.io/steward/internal/acl"
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/secret"
 	"sigs.k8s.io/steward/internal/state"
 )
 
@@ -34,9 +34,10 @@ type Deps struct {
 	// OpenCommit returns the files of a revision of the repository whose top directory
 	// is dir, and the full id of the commit. The files are used until done is called.
 	OpenCommit func(ctx context.Context, dir, rev string) (files fs.FS, commit string, done func() error, err error)
-	// OpenState opens a store by its URL: file:// or gs://.
-	OpenState func(ctx context.Context, address string) (state.Store, error)
-	Now       func() time.Time // nil: time.Now
+	// OpenState opens a store by its URL: file:// or gs://. What OpenPublic opens may be
+	// read by everybody on the machine.
+	OpenState, OpenPublic func(ctx context.Context, address string) (state.Store, error)
+	Now                   func() time.Time // nil: time.Now
 	Readers
 }
 
@@ -77,19 +78,16 @@ type declared struct {
 	owners *acl.Tree
 }
 
-func (s source) open(ctx context.Context, deps Deps) (declared, func() error, error) {
-	d, done := declared{files: os.DirFS(s.dir)}, func() error { return nil }
+func (s source) open(ctx context.Context, deps Deps) (d declared, done func() error, err error) {
 	if s.rev == "" {
-		if info, err := os.Stat(s.dir); err != nil || !info.IsDir() {
-			return d, nil, errors.Join(fmt.Errorf("read directory %s", s.dir), err)
+		files, err := openCheckout(s.dir)
+		if err != nil {
+			return d, nil, err
 		}
-	} else {
-		var err error
-		if d.files, d.commit, done, err = deps.OpenCommit(ctx, s.dir, s.rev); err != nil {
-			return d, nil, fmt.Errorf("flag --rev: %w", err)
-		}
+		d.files, done = files, files.Close
+	} else if d.files, d.commit, done, err = deps.OpenCommit(ctx, s.dir, s.rev); err != nil {
+		return d, nil, fmt.Errorf("flag --rev: %w", err)
 	}
-	var err error
 	if d.owners, err = acl.Load(d.files, d.commit, acl.Options{}); err != nil {
 		return d, nil, errors.Join(fmt.Errorf("read OWNERS: %w", err), done())
 	}
@@ -196,6 +194,11 @@ func (a *auditor) explain(ctx context.Context, d declared, outcomes []outcome, r
 	}
 	list, ackErr := readAcknowledged(d.files, a.now)
 	r.findings = ack.Apply(list, r.findings, r.coverage, a.now)
+	hideSecrets(r.findings)
+	r.findings = ack.Enforce(list, r.findings, func(login, path string) bool {
+		may, err := d.owners.Allowed(login, path)
+		return may && err == nil
+	})
 	audit.Route(r.findings, d.owners)
 	finding.Sort(r.findings)
 	return errors.Join(err, ackErr)
@@ -220,6 +223,17 @@ func (a *auditor) remember(ctx context.Context, outcomes []outcome) error {
 		return fmt.Errorf("remember when findings were seen: %w", err)
 	}
 	return nil
+}
+
+// hideSecrets takes out of the reasons what looks like a credential: a file that people
+// write by hand is no safer than an answer.
+func hideSecrets(all []finding.Finding) {
+	scanner := secret.NewScanner()
+	for _, f := range all {
+		if f.Acknowledged != nil {
+			f.Acknowledged.Reason, _ = scanner.Redact(f.Acknowledged.Reason)
+		}
+	}
 }
 
 func readAcknowledged(files fs.FS, now time.Time) (ack.List, error) {

@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -120,6 +122,14 @@ func (f *runFlags) check() error {
 	if f.parallel < 1 || f.parallel > 1000 {
 		errs = append(errs, fmt.Errorf("flag --parallel: %d is not between 1 and 1000", f.parallel))
 	}
+	if u, err := url.Parse(f.reach.GCS); f.reach.GCS != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		errs = append(errs, errors.New("flag --gcs-endpoint: is not an address such as https://storage.googleapis.com"))
+	}
+	for _, hash := range f.release {
+		if !releaseForm.MatchString(hash) {
+			errs = append(errs, fmt.Errorf("flag --release: %.80q is not the hash that a brake printed", hash))
+		}
+	}
 	if f.reach.Rate < 0 {
 		errs = append(errs, errors.New("flag --rate: must not be negative"))
 	}
@@ -134,6 +144,9 @@ func (f *runFlags) check() error {
 	}
 	return errors.Join(errs...)
 }
+
+// releaseForm is what audit.Held prints, or the whole hash.
+var releaseForm = regexp.MustCompile(`^[0-9a-f]{16,64}$`)
 
 // inside tells whether two URLs name one place, or one of them lies in the other.
 func inside(a, b string) bool {
@@ -204,7 +217,7 @@ func (f *runFlags) connect(ctx context.Context, a *auditor, tell func(string)) (
 	s := sinks{artifacts: f.artifacts}
 	var err error
 	if f.publish != "" {
-		if s.public, err = a.deps.OpenState(ctx, f.publish); err != nil {
+		if s.public, err = a.deps.OpenPublic(ctx, f.publish); err != nil {
 			return s, nil, fmt.Errorf("flag --publish: %w", err)
 		}
 		s.link = webAddress(f.publish)

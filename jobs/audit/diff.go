@@ -4,10 +4,8 @@
 package audit
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -61,18 +59,26 @@ func diff(declared, observed string) ([]finding.Finding, finding.Coverage, error
 	parser := asset.NewParser()
 	var trees [2]*asset.Tree
 	for i, dir := range []string{declared, observed} {
-		files := os.DirFS(dir)
+		files, err := openCheckout(dir)
+		if err != nil {
+			return nil, finding.Coverage{}, err
+		}
+		defer files.Close() // it was only read
 		if _, err := fs.Stat(files, "audit/projects"); err != nil {
 			return nil, finding.Coverage{}, fmt.Errorf("%s has no export tree audit/projects: %w", dir, err)
 		}
-		var err error
 		if trees[i], err = parser.Load(files); err != nil {
 			return nil, finding.Coverage{}, fmt.Errorf("%s: %w", dir, err)
 		}
 	}
-	owners, err := acl.Load(os.DirFS(declared), "", acl.Options{})
+	files, err := openCheckout(declared)
 	if err != nil {
-		return nil, finding.Coverage{}, errors.Join(fmt.Errorf("read OWNERS of %s", declared), err)
+		return nil, finding.Coverage{}, err
+	}
+	defer files.Close() // it was only read
+	owners, err := acl.Load(files, "", acl.Options{})
+	if err != nil {
+		return nil, finding.Coverage{}, fmt.Errorf("read OWNERS of %s: %w", declared, err)
 	}
 	compared := parser.Diff(trees[0], trees[1])
 	all := append(compared.Found, compared.Absent...)

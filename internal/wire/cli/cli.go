@@ -42,7 +42,7 @@ Exit codes: 0 done or clean; 1 error, usage included; 2 a check found something
   steward verify --base origin/main
   steward hook replay`,
 	}
-	for _, job := range jobs.All(jobs.Deps{OpenCommit: git.At, Plugins: allPlugins, OpenState: providers.OpenState, Readers: providers.Readers()}) {
+	for _, job := range jobs.All(jobs.Deps{OpenCommit: git.At, Plugins: allPlugins, OpenState: providers.OpenState, OpenPublic: providers.OpenPublic, Readers: providers.Readers()}) {
 		cmd.AddCommand(job)
 	}
 	cmd.AddCommand(hookClient())
