@@ -154,6 +154,32 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestListsThatCannotBe are refused whole.
+func TestListsThatCannotBe(t *testing.T) {
+	two := fmt.Sprintf(`{"manifest":{"%s":{"tag":["a"]},"%s":{"tag":["a"]}}}`, digest(1), digest(2))
+	for name, pages := range map[string][]string{
+		"a tag on two digests":           {two},
+		"a tag on two digests, by pages": {fmt.Sprintf(`{"manifest":{"%s":{"tag":["a"]}}}`, digest(1)), fmt.Sprintf(`{"manifest":{"%s":{"tag":["a"]}}}`, digest(2))},
+		"a digest that is none":          {`{"manifest":{"sha256:1":{}}}`},
+		"a tag that is none":             {`{"tags":["a b"]}`},
+		"a tag of a digest that is none": {fmt.Sprintf(`{"manifest":{"%s":{"tag":["-"]}}}`, digest(1))},
+		"a child that is none":           {`{"child":[".."]}`},
+		"another type":                   {`{"tags":"a"}`},
+		"nothing":                        {``},
+	} {
+		var c collection
+		var err error
+		for _, page := range pages {
+			if err == nil {
+				_, err = c.add([]byte(page))
+			}
+		}
+		if err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
 // TestAgainstAnotherImplementation reads go-containerregistry's registry, which is
 // filled by its own client.
 func TestAgainstAnotherImplementation(t *testing.T) {
