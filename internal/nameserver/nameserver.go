@@ -127,17 +127,20 @@ func (c *Client) Query(ctx context.Context, s zone.Server, zoneName, name, kind 
 			return zone.Answer{}, ctx.Err()
 		}
 		last = err
-		if final(err) {
+		if reasonOf(err) == finding.Denied { // another attempt would only repeat it
 			break
 		}
 	}
 	return zone.Answer{}, last
 }
 
-// final tells refusals, which another attempt would only repeat.
-func final(err error) bool {
+// reasonOf is why something could not be read; "" where the error does not say.
+func reasonOf(err error) finding.Reason {
 	var unread *audit.Unread
-	return errors.As(err, &unread) && unread.Reason == finding.Denied
+	if errors.As(err, &unread) {
+		return unread.Reason
+	}
+	return ""
 }
 
 // attempt sends a query once: over UDP, then over TCP if the answer is cut, and without
@@ -192,7 +195,11 @@ func (c *Client) exchange(ctx context.Context, network string, s zone.Server, qu
 	client := dns.Client{Net: network, Timeout: c.opts.Timeout}
 	answer, _, err := client.ExchangeWithConnContext(ctx, query, conn)
 	if err != nil {
-		return nil, networkError(ctx, s, err)
+		err = networkError(ctx, s, err)
+		if reasonOf(err) == finding.TimedOut {
+			p.PushedBack(0) // silence is how servers limit a rate
+		}
+		return nil, err
 	}
 	if !answer.Response || answer.Opcode != dns.OpcodeQuery {
 		return nil, audit.Fail(finding.Malformed, "%s answers with what is no answer", s)

@@ -18,7 +18,6 @@ import (
 
 	"github.com/miekg/dns"
 
-	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/cloudfake"
 	"sigs.k8s.io/steward/internal/fault"
 	"sigs.k8s.io/steward/internal/finding"
@@ -92,14 +91,6 @@ func quick() *Client {
 
 func patient() *Client {
 	return New(Options{Timeout: 10 * time.Second, Backoff: time.Millisecond, Rate: 1e6})
-}
-
-func reason(err error) finding.Reason {
-	var unread *audit.Unread
-	if errors.As(err, &unread) {
-		return unread.Reason
-	}
-	return ""
 }
 
 func TestQuery(t *testing.T) {
@@ -199,7 +190,7 @@ func TestJudge(t *testing.T) {
 		"CNAME, then NXDOMAIN": {msg: dns.Msg{MsgHdr: dns.MsgHdr{Authoritative: true, Rcode: dns.RcodeNameError}, Answer: []dns.RR{rr("X.a.io. 1 CNAME gone.a.io.")}},
 			want: zone.Data},
 	} {
-		if a, err := judge(&c.msg, "a.io.", q); a.Kind != c.want || reason(err) != c.err {
+		if a, err := judge(&c.msg, "a.io.", q); a.Kind != c.want || reasonOf(err) != c.err {
 			t.Errorf("%s: %+v, %v", name, a, err)
 		}
 	}
@@ -245,7 +236,7 @@ func TestFaults(t *testing.T) {
 				} else {
 					_, _, err = quick().Transfer(t.Context(), w.server, "a.io.")
 				}
-				if got := reason(err); got != want || (err == nil) != (want == "") {
+				if got := reasonOf(err); got != want || (err == nil) != (want == "") {
 					t.Errorf("query %v: %v, want %q", ask, err, want)
 				}
 				if got := len(w.faults.Requests()); got != requests {
@@ -258,10 +249,10 @@ func TestFaults(t *testing.T) {
 
 func TestNobodyThere(t *testing.T) {
 	s := zone.Server{Addr: "127.0.0.1:1"}
-	if _, err := quick().Query(t.Context(), s, "a.io.", "a.io.", "A"); reason(err) != finding.Unavailable {
+	if _, err := quick().Query(t.Context(), s, "a.io.", "a.io.", "A"); reasonOf(err) != finding.Unavailable {
 		t.Error(err)
 	}
-	if _, _, err := quick().Transfer(t.Context(), s, "a.io."); reason(err) != finding.Unavailable {
+	if _, _, err := quick().Transfer(t.Context(), s, "a.io."); reasonOf(err) != finding.Unavailable {
 		t.Error(err)
 	}
 }
@@ -284,14 +275,14 @@ func TestHostile(t *testing.T) {
 			}
 			c2 := New(Options{Timeout: 500 * time.Millisecond, Attempts: 2, Backoff: time.Millisecond, Rate: 1e6, MaxRecords: 5000})
 			a, err := c2.Query(t.Context(), w.server, "a.io.", "a.io.", "TXT")
-			if reason(err) != c.query || (err == nil) != (c.query == "") {
+			if reasonOf(err) != c.query || (err == nil) != (c.query == "") {
 				t.Errorf("query: %v, want %q", err, c.query)
 			}
 			if how == cloudfake.Giant && (len(a.Set.Values) != 1 || len(a.Set.Values[0]) != 240*255) {
 				t.Errorf("giant: %d values", len(a.Set.Values))
 			}
 			_, _, err = c2.Transfer(t.Context(), w.server, "a.io.")
-			if reason(err) != c.whole || (err == nil) != (c.whole == "") {
+			if reasonOf(err) != c.whole || (err == nil) != (c.whole == "") {
 				t.Errorf("transfer: %v, want %q", err, c.whole)
 			}
 			if how == cloudfake.EndlessTransfer && !strings.Contains(err.Error(), "5000 records") {
@@ -303,17 +294,17 @@ func TestHostile(t *testing.T) {
 	if err := w.Hostile(cloudfake.EndlessTransfer); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := New(Options{MaxBytes: 100_000}).Transfer(t.Context(), w.server, "a.io."); reason(err) != finding.TooLarge {
+	if _, _, err := New(Options{MaxBytes: 100_000}).Transfer(t.Context(), w.server, "a.io."); reasonOf(err) != finding.TooLarge {
 		t.Errorf("bytes: %v", err)
 	}
-	if _, _, err := New(Options{TransferTimeout: 100 * time.Millisecond, MaxRecords: 1 << 40, MaxBytes: 1 << 40}).Transfer(t.Context(), w.server, "a.io."); reason(err) != finding.TimedOut {
+	if _, _, err := New(Options{TransferTimeout: 100 * time.Millisecond, MaxRecords: 1 << 40, MaxBytes: 1 << 40}).Transfer(t.Context(), w.server, "a.io."); reasonOf(err) != finding.TimedOut {
 		t.Errorf("time: %v", err)
 	}
 }
 
 func TestTransfer(t *testing.T) {
 	w := start(t)
-	if _, _, err := patient().Transfer(t.Context(), w.server, "a.io."); reason(err) != finding.Denied {
+	if _, _, err := patient().Transfer(t.Context(), w.server, "a.io."); reasonOf(err) != finding.Denied {
 		t.Errorf("not allowed: %v", err)
 	}
 	w.AllowTransfer(true)
@@ -330,7 +321,7 @@ func TestTransfer(t *testing.T) {
 	if fmt.Sprint(sets) != fmt.Sprint(want) {
 		t.Errorf("%v, want %v", sets, want)
 	}
-	if _, _, err := patient().Transfer(t.Context(), w.server, "other.io."); reason(err) != finding.Denied {
+	if _, _, err := patient().Transfer(t.Context(), w.server, "other.io."); reasonOf(err) != finding.Denied {
 		t.Errorf("another zone: %v", err)
 	}
 }
@@ -452,7 +443,7 @@ func TestTransferRefuses(t *testing.T) {
 		"nothing, later": {[]*dns.Msg{message(t, soa), message(t)}, finding.Malformed},
 	} {
 		tr, err := readAll(framed(t, c.messages...), 7)
-		got := reason(err)
+		got := reasonOf(err)
 		if errors.Is(err, io.EOF) {
 			got = "end"
 		}

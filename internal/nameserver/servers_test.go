@@ -32,7 +32,7 @@ func TestTables(t *testing.T) {
 	if fmt.Sprint(got) != want || err != nil {
 		t.Errorf("%v, %v", got, err)
 	}
-	if _, err := f.Servers(t.Context(), "b.io."); reason(err) != finding.NotFound {
+	if _, err := f.Servers(t.Context(), "b.io."); reasonOf(err) != finding.NotFound {
 		t.Errorf("a host without an address: %v", err)
 	}
 	for _, zoneName := range []string{"c.io.", "x.io."} {
@@ -64,15 +64,15 @@ func TestResolver(t *testing.T) {
 	if got, err := f.Addresses(t.Context(), "ns1.a.io."); fmt.Sprint(got) != "[ns1.a.io/127.0.0.1 ns1.a.io/127.0.0.2 ns1.a.io/::1]" || err != nil {
 		t.Errorf("%v, %v", got, err)
 	}
-	if _, err := f.Addresses(t.Context(), "gone.a.io."); reason(err) != finding.NotFound {
+	if _, err := f.Addresses(t.Context(), "gone.a.io."); reasonOf(err) != finding.NotFound {
 		t.Errorf("no such host: %v", err)
 	}
-	if _, err := f.Servers(t.Context(), "gone.a.io."); reason(err) != finding.NotFound {
+	if _, err := f.Servers(t.Context(), "gone.a.io."); reasonOf(err) != finding.NotFound {
 		t.Errorf("no such zone: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := f.Addresses(ctx, "ns1.a.io."); reason(err) == finding.NotFound || err == nil {
+	if _, err := f.Addresses(ctx, "ns1.a.io."); reasonOf(err) == finding.NotFound || err == nil {
 		t.Errorf("cancelled: %v", err)
 	}
 }

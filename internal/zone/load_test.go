@@ -279,19 +279,21 @@ func TestLinks(t *testing.T) {
 		files []string
 		want  string
 	}{
-		"to the base":      {[]string{"canary.a.io.yaml", "-> a.io._0_base.yaml"}, ""},
-		"up and down":      {[]string{"canary.a.io.yaml", "-> ../zone-configs/./a.io._0_base.yaml"}, ""},
-		"over a link":      {[]string{"canary.a.io.yaml", "-> b", "b", "-> a.io._0_base.yaml"}, ""},
-		"as git writes it": {[]string{"canary.a.io.yaml", "a.io._0_base.yaml"}, ""},
-		"the same":         {[]string{"canary.a.io.yaml", "a.io._0_base.yaml\n"}, ""},
-		"nowhere":          {[]string{"canary.a.io.yaml", "-> gone.yaml"}, "ZONE-3 canary.a.io.yaml:0"},
-		"file to nowhere":  {[]string{"canary.a.io.yaml", "gone.yaml"}, "ZONE-3 gone.yaml:0"},
-		"through a file":   {[]string{"canary.a.io.yaml", "-> a.io._0_base.yaml/x"}, "ZONE-3 canary.a.io.yaml:0"},
-		"to a directory":   {[]string{"canary.a.io.yaml", "-> ."}, "ZONE-3 canary.a.io.yaml:0"},
-		"around":           {[]string{"canary.a.io.yaml", "-> b", "b", "-> canary.a.io.yaml"}, "ZONE-3 canary.a.io.yaml:0"},
-		"out":              {[]string{"canary.a.io.yaml", "-> ../../../x.yaml"}, "ZONE-3 canary.a.io.yaml:0"},
-		"out by root":      {[]string{"canary.a.io.yaml", "-> /etc/passwd"}, "ZONE-3 canary.a.io.yaml:0"},
-		"directory":        {[]string{"dns/real/canary.a.io.yaml", a, "dns/real/a.io.yaml", a, "dns/zone-configs", "-> real"}, ""},
+		"to the base":       {[]string{"canary.a.io.yaml", "-> a.io._0_base.yaml"}, ""},
+		"up and down":       {[]string{"canary.a.io.yaml", "-> ../zone-configs/./a.io._0_base.yaml"}, ""},
+		"over a link":       {[]string{"canary.a.io.yaml", "-> b", "b", "-> a.io._0_base.yaml"}, ""},
+		"as git writes it":  {[]string{"canary.a.io.yaml", "a.io._0_base.yaml"}, ""},
+		"the same":          {[]string{"canary.a.io.yaml", "a.io._0_base.yaml\n"}, ""},
+		"nowhere":           {[]string{"canary.a.io.yaml", "-> gone.yaml"}, "ZONE-3 canary.a.io.yaml:0"},
+		"file to nowhere":   {[]string{"canary.a.io.yaml", "gone.yaml"}, "ZONE-3 gone.yaml:0"},
+		"through a file":    {[]string{"canary.a.io.yaml", "-> a.io._0_base.yaml/x"}, "ZONE-3 canary.a.io.yaml:0"},
+		"to a directory":    {[]string{"canary.a.io.yaml", "-> ."}, "ZONE-3 canary.a.io.yaml:0"},
+		"around":            {[]string{"canary.a.io.yaml", "-> b", "b", "-> canary.a.io.yaml"}, "ZONE-3 canary.a.io.yaml:0"},
+		"out":               {[]string{"canary.a.io.yaml", "-> ../../../x.yaml"}, "ZONE-3 canary.a.io.yaml:0"},
+		"out by root":       {[]string{"canary.a.io.yaml", "-> /etc/passwd"}, "ZONE-3 canary.a.io.yaml:0"},
+		"out, and in again": {[]string{"canary.a.io.yaml", "-> ../../../dns/zone-configs/a.io._0_base.yaml"}, "ZONE-3 canary.a.io.yaml:0"},
+		"by root, inside":   {[]string{"canary.a.io.yaml", "-> /dns/zone-configs/a.io._0_base.yaml"}, "ZONE-3 canary.a.io.yaml:0"},
+		"directory":         {[]string{"dns/real/canary.a.io.yaml", a, "dns/real/a.io.yaml", a, "dns/zone-configs", "-> real"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := append([]string{config, configOf("a.io.", "canary.a.io.")}, c.files...)
