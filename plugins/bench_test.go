@@ -32,7 +32,7 @@ func BenchmarkDecide(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	if len(thread.Diff(snapshot, actions)) != 3 {
+	if len(thread.Diff(snapshot, actions)) != 4 {
 		b.Errorf("writes %v", thread.Diff(snapshot, actions))
 	}
 }
@@ -42,7 +42,28 @@ func BenchmarkWatch(b *testing.B) {
 	w := newWorld(&testing.T{})
 	w.pull(1)
 	snapshot := w.snapshot(1)
-	opts := plugin.Options{Enabled: []string{"owners", "freeze"}, Members: w}
+	opts := plugin.Options{Enabled: w.options().Enabled, Members: w}
+	for b.Loop() {
+		if _, err := w.set.Decide(b.Context(), snapshot, opts, w.now); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDriftWatch is what a pull request costs while the audit has 10,000 findings.
+func BenchmarkDriftWatch(b *testing.B) {
+	w := newWorld(&testing.T{})
+	s := w.pull(1)
+	for i := range 300 {
+		s.Files = append(s.Files, thread.File{Path: fmt.Sprintf("audit/projects/p%d/iam.json", i), Status: "modified"})
+	}
+	for i := range 10_000 {
+		item := w.report.Items[0]
+		item.File = fmt.Sprintf("audit/projects/p%d/iam.json", i)
+		w.report.Items = append(w.report.Items, item)
+	}
+	snapshot := w.snapshot(1)
+	opts := plugin.Options{Enabled: []string{"drift"}, Members: w}
 	for b.Loop() {
 		if _, err := w.set.Decide(b.Context(), snapshot, opts, w.now); err != nil {
 			b.Fatal(err)
