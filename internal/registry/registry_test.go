@@ -300,6 +300,18 @@ func inject(t *testing.T, s *cloudfake.Running, rules ...fault.Rule) {
 	}
 }
 
+// TestPageInThePlaceOfAManifest has a gateway that answers 200 to everything. What it
+// sends has a digest too, and would make every tag a moved one.
+func TestPageInThePlaceOfAManifest(t *testing.T) {
+	for _, page := range []string{"{}", "<html>", `{"schemaVersion":9}`, "[]"} {
+		r, s := start(t, world(), nil)
+		inject(t, s, fault.Rule{Path: "/manifests/", Action: "status", Status: 200, Body: page})
+		if got, err := r.Resolve(t.Context(), plain+repo, "1"); reason(err) != finding.Malformed {
+			t.Errorf("%s: %s, %v", page, got, err)
+		}
+	}
+}
+
 func TestTagsThatCannotBeReadAreNamed(t *testing.T) {
 	r, s := start(t, world(), nil)
 	inject(t, s, fault.Rule{Path: "/manifests/1$", Action: "status", Status: 500})
