@@ -41,13 +41,13 @@ func TestGate(t *testing.T) {
 	open := func(content string) int {
 		return g.act(ghfake.Act{As: "alice", Do: "open-pull", Title: "new", Files: map[string]string{"apps/new.yaml": content}}).Number
 	}
-	want := []string{"steward/freeze", "steward/owners"}
+	want := []string{"steward/drift", "steward/freeze", "steward/owners"}
 
 	before := open("before")
 	if got := missing(before); !slices.Equal(got, want) {
 		t.Errorf("without steward-hook Tide misses %q, want %q", got, want)
 	}
-	s := startSteward(t, g, settings)
+	s := startSteward(t, g, allPlugins)
 	g.hook("http://"+s.Webhook+"/", repo)
 	s.reconcile()
 	live := open("live")

@@ -109,7 +109,7 @@ func (s *steward) awaitAnswer(g *github, name string, number int, topic string, 
 // The help that Prow's deck shows comes from hook, which asks every external plugin (specs: help endpoint).
 func TestHelpThroughHook(t *testing.T) {
 	g := startGitHub(t, withHook(small))
-	s := startSteward(t, g, settings)
+	s := startSteward(t, g, allPlugins)
 	h := prowhook.Start(t, prowhook.Config{Prow: prowConfig, Plugins: stanza(t, "http://"+s.Webhook, repo), GitHub: g.URL, Secret: secret})
 	var help struct {
 		RepoExternalPlugins map[string][]string
@@ -126,7 +126,7 @@ func TestHelpThroughHook(t *testing.T) {
 	if err := ask(http.MethodGet, h.URL+"/plugin-help", nil, &help); err != nil {
 		t.Fatal(err)
 	}
-	for name, verbs := range map[string][]string{"steward-owners": {"why"}, "steward-freeze": {"freeze", "unfreeze", "frozen"}} {
+	for name, verbs := range map[string][]string{"steward-owners": {"why"}, "steward-freeze": {"freeze", "unfreeze", "frozen"}, "steward-drift": {"drift", "drift rerun", "drift accept"}} {
 		p := help.ExternalPluginHelp[name]
 		if p.Description == "" || p.Config[repo] == "" || len(p.Events) != 5 {
 			t.Errorf("help of %s is %+v", name, p)
@@ -143,7 +143,7 @@ func TestHelpThroughHook(t *testing.T) {
 			}
 		}
 	}
-	if len(help.RepoExternalPlugins[repo]) != 2 {
+	if len(help.RepoExternalPlugins[repo]) != 3 {
 		t.Errorf("plugins of the repository: %v", help.RepoExternalPlugins)
 	}
 }

@@ -24,6 +24,15 @@ repos:
     scopes: {dns: [dns/]}
 `
 
+// allPlugins are the settings of every plugin that config/prow asks for. There is no report yet.
+const allPlugins = `reconcile: 24h
+repos:
+  example-org/example-infra:
+    plugins: [owners, freeze, drift]
+    scopes: {dns: [dns/]}
+    drift: {report: "file:///nonexistent/latest.json"}
+`
+
 // steward is a steward-hook with a data directory that outlives its processes.
 type steward struct {
 	t     testing.TB
