@@ -271,6 +271,7 @@ func TestDriftAcceptRefuses(t *testing.T) {
 		{"an unknown id", "bob", "/drift accept 0123456789abcdef until 2026-03-01 x", "There is no finding `0123456789abcdef` in the latest report, which was made at 2026-01-02 11:10 UTC."},
 		{"no id", "bob", "/drift accept www.example.org until 2026-03-01 x", "There is no finding `www.example.org`"},
 		{"private, by its public id", "alice", "/drift accept " + private + " until 2026-03-01 x", "is private: it is not acknowledged in public. Its owners (`alice`) decide"},
+		{"private, by who may approve nothing there", "dora", "/drift accept " + private + " until 2026-03-01 x", "is private: it is not acknowledged in public."},
 		{"private, guessed", "alice", "/drift accept " + found[3].Fingerprint() + " until 2026-03-01 x", "There is no finding"},
 	}
 	for _, tt := range tests {
