@@ -10,7 +10,6 @@
 package gcs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -98,7 +97,9 @@ func conditions(v state.Version) (storage.Conditions, error) {
 }
 
 // Put writes with a precondition. It is tried again by the library after errors that
-// pass, which the precondition makes safe.
+// pass, which the precondition makes safe; where an attempt whose answer was lost had
+// succeeded, the next one is a conflict. Whoever can tell its own content from that of
+// others looks.
 func (s *Store) Put(ctx context.Context, key string, content []byte, v state.Version) (state.Version, error) {
 	object, err := s.object(key)
 	if err != nil {
@@ -114,21 +115,9 @@ func (s *Store) Put(ctx context.Context, key string, content []byte, v state.Ver
 	w.CacheControl = "no-cache"
 	_, err = w.Write(content)
 	if err = errors.Join(err, w.Close()); err != nil {
-		return s.settle(ctx, key, content, s.explain(key, err))
+		return "", s.explain(key, err)
 	}
 	return versionOf(w.Attrs().Generation), nil
-}
-
-// settle looks whether a write that met a conflict is the one that caused it: the
-// library tries again after an answer that was lost.
-func (s *Store) settle(ctx context.Context, key string, content []byte, err error) (state.Version, error) {
-	if !errors.Is(err, state.ErrConflict) {
-		return "", err
-	}
-	if now, version, readErr := s.Get(ctx, key); readErr == nil && bytes.Equal(now, content) {
-		return version, nil
-	}
-	return "", err
 }
 
 func contentType(key string) string {
