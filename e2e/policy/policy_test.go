@@ -65,8 +65,8 @@ func tidePolicy(t *testing.T, c *config.Config, repo string) *config.TideContext
 	return policy
 }
 
-// contexts are those of all plugins, sorted.
-func contexts() []string { return []string{"steward/drift", "steward/freeze", "steward/owners"} }
+// shippedContexts are those of all plugins, sorted.
+func shippedContexts() []string { return []string{"steward/drift", "steward/freeze", "steward/owners"} }
 
 // With steward-hook stopped a pull request lacks its contexts, and Tide waits for them.
 func TestTideWaitsForContexts(t *testing.T) {
@@ -76,12 +76,12 @@ func TestTideWaitsForContexts(t *testing.T) {
 		old, new       string
 		present, wants []string
 	}{
-		{"hook stopped", repo, "", "", []string{"pull-example-test"}, contexts()},
+		{"hook stopped", repo, "", "", []string{"pull-example-test"}, shippedContexts()},
 		{"one missing", repo, "", "", []string{"steward/owners", "steward/drift"}, []string{"steward/freeze"}},
-		{"all there", repo, "", "", contexts(), nil},
-		{"unprotected branch", repo, "protect: true", "protect: false", nil, contexts()},
-		{"branch protection not consulted", repo, "from-branch-protection: true", "from-branch-protection: false", nil, contexts()},
-		{"Tide's own list gone", repo, "            required-contexts:\n              - steward/owners\n              - steward/freeze\n              - steward/drift\n", "", nil, contexts()},
+		{"all there", repo, "", "", shippedContexts(), nil},
+		{"unprotected branch", repo, "protect: true", "protect: false", nil, shippedContexts()},
+		{"branch protection not consulted", repo, "from-branch-protection: true", "from-branch-protection: false", nil, shippedContexts()},
+		{"Tide's own list gone", repo, "            required-contexts:\n              - steward/owners\n              - steward/freeze\n              - steward/drift\n", "", nil, shippedContexts()},
 		{"a repository without stanzas", "other", "", "", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestTideWaitsForContexts(t *testing.T) {
 // A context that Prow does not know counts: red stays red.
 func TestTideSkipsNoContext(t *testing.T) {
 	p := tidePolicy(t, load(t, shipped(t)), repo)
-	for _, context := range append(contexts(), "some/other") {
+	for _, context := range append(shippedContexts(), "some/other") {
 		if p.IsOptional(context) {
 			t.Errorf("%s is optional", context)
 		}
@@ -120,7 +120,7 @@ func TestBranchProtection(t *testing.T) {
 	if p.Admins == nil || !*p.Admins {
 		t.Error("administrators may merge past it")
 	}
-	for _, context := range contexts() {
+	for _, context := range shippedContexts() {
 		if p.RequiredStatusChecks == nil || !slices.Contains(p.RequiredStatusChecks.Contexts, context) {
 			t.Errorf("%s is not required", context)
 		}
