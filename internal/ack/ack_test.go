@@ -237,6 +237,22 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// What somebody may not give is taken back, and only that.
+func TestEnforce(t *testing.T) {
+	good, bad, open := fault("GCS-3", "gs://a"), fault("GCS-4", "gs://b"), fault("GCS-5", "gs://c")
+	bad.File = "apps/x"
+	l := List{Entries: []Entry{entry(good), entry(bad)}}
+	before := Apply(l, []finding.Finding{good, bad, open}, nil, noon)
+	got := Enforce(l, before, func(login, path string) bool { return login == "dora" && path == "dns/zone.yaml" })
+	if got[0].Acknowledged == nil || got[1].Acknowledged != nil || got[2].Acknowledged != nil || before[1].Acknowledged == nil {
+		t.Errorf("%+v", got)
+	}
+	want := pre + ":1 error ACK-10 #" + bad.Fingerprint() + ": dora may not approve apps/x, which the finding is about, so the entry holds for nothing\n"
+	if lines(got[3:]) != want || fmt.Sprint(got[3].Owners) != "[dora]" {
+		t.Error(lines(got[3:]))
+	}
+}
+
 func TestUnbackedAndFresh(t *testing.T) {
 	old, other := entry(fault("GCS-3", "gs://a")), entry(fault("GCS-4", "gs://b"))
 	renewed := old
