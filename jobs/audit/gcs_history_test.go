@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/cloudfake"
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/gcp"
 	"sigs.k8s.io/steward/internal/git"
 )
 
@@ -242,7 +243,7 @@ func changedIn(t testing.TB, dir, from, to string) map[string]bool {
 	return all
 }
 
-// around shows what a step changed, and the first buckets beside it.
+// around shows what a step changed, and the first bucket beside it.
 type around struct {
 	fs.FS
 	changed map[string]bool
@@ -261,7 +262,7 @@ func (a around) ReadDir(name string) ([]fs.DirEntry, error) {
 				return false
 			}
 			beside++
-			return beside > 2
+			return beside > 1
 		})
 	}
 	return entries, err
@@ -280,7 +281,7 @@ func openBucketHistory(t testing.TB) bucketHistory {
 		t.Skipf("%s: no ../shared/data beside the repository", t.Name())
 	}
 	h := bucketHistory{dir: filepath.Join(t.TempDir(), "history")}
-	if out, err := exec.Command("git", "clone", "-q", auditHistory, h.dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("git", "clone", "-q", "--bare", auditHistory, h.dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	raw, err := exec.Command("git", "-C", h.dir, "rev-list", "--reverse", "HEAD").Output()
@@ -310,6 +311,7 @@ func (h bucketHistory) state(t testing.TB, i int) fs.FS {
 // TestRealHistory (AB-1 to AB-5, AB-13) replays the 24 steps: of each what it changed, and some of what it
 // did not.
 func TestRealHistory(t *testing.T) {
+	t.Parallel() // it waits for git and for HTTP more than it computes
 	h := openBucketHistory(t)
 	owners, err := acl.Load(h.state(t, 0), h.commits[0], acl.Options{})
 	if err != nil {
@@ -351,10 +353,14 @@ func replayStep(t testing.TB, s *cloudfake.Running, before, after fs.FS, owners 
 	s.Faults.Heal()
 	bareBefore, bareAfter := readBare(t, before), readBare(t, after)
 	want, gone := compareBare(bareBefore, bareAfter)
+	reader, err := gcp.New(t.Context(), gcp.Options{Endpoint: s.URL, Rate: 1e6})
+	if err != nil {
+		t.Fatal(err)
+	}
 	journal := &kept{}
-	out := auditBuckets(t, before, bucketsOf(t, s.URL, 1), journal, "")
+	out := auditBuckets(t, before, reader, journal, "")
 	if out.Held != nil { // the filter makes few losses many
-		out = auditBuckets(t, before, bucketsOf(t, s.URL, 1), journal, out.Held.Hash)
+		out = auditBuckets(t, before, reader, journal, out.Held.Hash)
 	}
 	audit.Route(out.Findings, owners)
 	checkStep(t, name, out, want, gone)

@@ -99,7 +99,7 @@ func auditBuckets(t testing.TB, declared fs.FS, reader Buckets, journal audit.Jo
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := audit.Run(t.Context(), c, audit.Options{Parallel: 4, Journal: journal, Release: release})
+	out, err := audit.Run(t.Context(), c, audit.Options{Parallel: 16, Journal: journal, Release: release})
 	if err != nil {
 		t.Fatal(err)
 	}
