@@ -73,7 +73,9 @@ func (g *GCP) serve(do func(*GCP, *http.Request) (map[string]any, *failure), r *
 func (g *GCP) admit(r *http.Request) *failure {
 	now := g.server.clock()
 	limit := g.settings.Quota
-	g.recent = slices.DeleteFunc(g.recent, func(t time.Time) bool { return now.Sub(t) >= limit.Per })
+	for len(g.recent) > 0 && now.Sub(g.recent[0]) >= limit.Per { // they are in order
+		g.recent = g.recent[1:]
+	}
 	if limit.Requests > 0 && len(g.recent) >= limit.Requests {
 		g.refused++
 		return fail(http.StatusTooManyRequests, "The project exceeded the rate limit for reading and listing buckets.")
