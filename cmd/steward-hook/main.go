@@ -13,7 +13,8 @@ import (
 
 // heapFloor is memory that is never touched, so it takes none. The garbage collector counts it, and lets some 130 MB
 // gather before it runs. A heap of 10 MB would be collected three times a second under load, and while that lasts, 20 ms
-// on two busy cores, deliveries wait. A higher GOGC would let a large heap grow without need as well.
+// on two busy cores, deliveries wait: without the floor the 99th percentile of BenchmarkReceivePaced doubles. A higher
+// GOGC would let a large heap grow without need as well.
 const heapFloor = 64 << 20
 
 func main() {

@@ -33,7 +33,7 @@ func layers() []layer {
 			name: "domain",
 			folders: in("internal", "finding", "plan", "report", "command", "acl", "asset", "manifest", "lease",
 				"zone", "risk", "staffing", "ticket", "rota", "settings", "freeze", "gitfs", "markdown", "plugin", "policy", "spell",
-				"thread", "audit", "ack", "pace", "secret", "state", "web"),
+				"thread", "audit", "ack", "pace", "secret", "state", "web", "sweep"),
 			imports: []string{"domain"}, without: effects, outside: parsers,
 		},
 		// The example community is files and nothing else.
@@ -45,7 +45,7 @@ func layers() []layer {
 		{
 			name: "adapter",
 			folders: in("internal", "git", "hub", "webhook", "wal", "queue", "gcs", "s3", "registry", "clouddns",
-				"route53", "rfc2136", "powerdns", "gcp", "aws", "kube", "leasehttp", "disk", "httpread", "nameserver"),
+				"route53", "rfc2136", "powerdns", "gcp", "aws", "kube", "leasehttp", "leaselog", "leasekube", "disk", "httpread", "nameserver"),
 			imports: []string{"domain"}, outside: []string{"*"},
 		},
 		{name: "plugin", folders: in("plugins", "*"), imports: []string{"domain"}, without: effects},
@@ -65,7 +65,7 @@ func layers() []layer {
 		},
 		{
 			name:    "fake",
-			folders: in("internal", "ghfake", "cloudfake", "kubefake", "fault", "scripttest", "archtest"),
+			folders: in("internal", "ghfake", "cloudfake", "awsfake", "kubefake", "fault", "scripttest", "archtest"),
 			imports: []string{"domain", "fake", "files"}, outside: []string{"*"},
 		},
 	}
@@ -82,7 +82,7 @@ func owners() []owner {
 	return []owner{
 		{"sigs.k8s.io/prow", in("internal", "hub", "webhook"), "Prow's types stop at the two ends of the wire"},
 		{"k8s.io/test-infra", in("internal", "hub"), "one place opens and updates pull requests"},
-		{"k8s.io/client-go", in("internal", "kube"), "one place talks to Kubernetes"},
+		{"k8s.io/client-go", in("internal", "kube", "leasekube"), "one place talks to Kubernetes, one keeps the pool there"},
 		{"cloud.google.com/go/storage", in("internal", "gcs"), "one place talks to Cloud Storage"},
 		{"os/exec", append(in("internal", "git", "ghfake", "scripttest", "archtest"), "cmd/*"),
 			"no code of a pull request is ever run, so few places run anything"},
