@@ -6,7 +6,8 @@
 // A Kind is a row: how objects of one kind are listed and deleted, and which kinds have to be gone before. The rows of
 // Google Cloud are in package gcp, those of AWS in package aws; this package decides the order, what is old enough, what is
 // protected, and when an account is clean. It deletes nothing that a rule did not choose, tries nothing forever, and says
-// "clean" only after a second listing of every kind found nothing. The numbered rules (SW-1 and on) are in docs/janitor.md.
+// "clean" only after a listing of every kind, begun when the last delete had ended, found nothing to delete. The numbered
+// rules (SW-1 and on) are in docs/janitor.md.
 package sweep
 
 import (
@@ -22,6 +23,9 @@ type Kind struct {
 	// After names the kinds whose objects must be gone before one of this kind can be deleted. A name that is not among the
 	// kinds of the account is a fault of the table.
 	After []string
+	// Within names the kinds without which none of this kind can exist, because the API keeps references whole: there is
+	// no proxy without its URL map. Where all objects of any of them were listed and there was none, List is not asked.
+	Within []string
 	// List returns every object of this kind in all locations, whole or an error: ErrDisabled where the service was never
 	// switched on, which counts as empty, and anything else as not known.
 	List func(ctx context.Context) ([]Object, error)
@@ -43,6 +47,15 @@ type Object struct {
 	Created time.Time
 	// Tags are labels or tags, for --include-tags and --exclude-tags.
 	Tags map[string]string
+}
+
+// Account is what a cloud says of an account, asked with the credential that is going to delete.
+type Account struct {
+	// ID and Number are the account's own; AWS has one for both.
+	ID, Number string
+	// Within are the folders, organisations or organisational units around it, nearest first: "folders/123".
+	Within []string
+	Labels map[string]string
 }
 
 type sentinel string
