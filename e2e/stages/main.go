@@ -36,6 +36,7 @@ func stages() []stage {
 		{"lint", lint},
 		{"demo", playDemo},
 		{"build prow", buildTools("prow")},
+		{"build boskos", buildTools("boskos")},
 		{"test", testModule},
 	}
 }

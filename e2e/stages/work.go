@@ -24,6 +24,8 @@ func programs() []program {
 		{"git", "git"}, // clones, and the http-backend of the GitHub fake
 		{"gcc", "gcc"}, // the race detector links with it
 		{"chromium", "chromium"},
+		{"curl", "curl"},     // a client of the pool
+		{"strace", "strace"}, // makes an fsync fail
 	}
 }
 

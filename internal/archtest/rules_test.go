@@ -179,6 +179,7 @@ func TestPins(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			expect(t, Pins([]Module{root, {File: "e2e/go.mod", Require: c.require}}), c.want...)
+			expect(t, Pins([]Module{root, {File: "tools/boskos/go.mod", Require: c.require}}))
 		})
 	}
 }

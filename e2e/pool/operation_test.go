@@ -1,0 +1,160 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pool
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+)
+
+// operation is one random request. It speaks of leases by their number, so that a sequence still means something when
+// others are taken out of it.
+type operation struct {
+	kind               kind
+	typ, lease         int
+	state, dest, owner string
+	id, body, expire   string
+	stranger           bool // owner is used, not the lease's own
+	names              []int
+	junk               request
+}
+
+type kind int
+
+const (
+	acquire kind = iota
+	acquireByState
+	release
+	update
+	reset
+	metric
+	junk
+)
+
+// plot is the part of a server's resources that one sequence works on, so that many sequences share a server. In an
+// exact plot both servers have to choose the same resource of several; otherwise names are compared only where a type
+// has one resource.
+type plot struct {
+	number int
+	exact  bool
+}
+
+// The types of a plot, with the number of resources of each. The last two are dynamic and unknown.
+const (
+	single = iota
+	other
+	pair
+	five
+	dynamic
+	unknown
+	kinds
+)
+
+func (p plot) typ(i int) string {
+	return fmt.Sprintf("%s-%d", []string{"single", "other", "pair", "five", "dynamic", "unknown"}[i], p.number)
+}
+
+func sizes() []int { return []int{1, 1, 2, 5, 0, 0} }
+
+// statics are the resources that the configuration names, of the first n types.
+func (p plot) statics(n int) []string {
+	var all []string
+	for i := range n {
+		for k := range sizes()[i] {
+			all = append(all, fmt.Sprintf("%s-%c", p.typ(i), 'a'+k))
+		}
+	}
+	return all
+}
+
+func (p plot) config() string {
+	var b strings.Builder
+	for i, size := range sizes() {
+		switch {
+		case size > 0:
+			fmt.Fprintf(&b, "- {type: %s, state: %s, names: [", p.typ(i), states()[i%2])
+			for k := range size {
+				fmt.Fprintf(&b, "%s-%c, ", p.typ(i), 'a'+k)
+			}
+			b.WriteString("]}\n")
+		case i == dynamic:
+			fmt.Fprintf(&b, "- {type: %s, state: free, min-count: 0, max-count: 3%s}\n", p.typ(i), p.lifespan())
+		}
+	}
+	return b.String()
+}
+
+// lifespan is empty where names are not compared: an answer would show which of the resources has been released before.
+func (p plot) lifespan() string {
+	if p.exact {
+		return ", lifespan: 1h"
+	}
+	return ""
+}
+
+// states are few, so that requests meet. None of them makes Boskos delete a dynamic resource.
+func states() []string { return []string{"free", "dirty", "busy", "clean ing"} }
+
+func bodies() []string {
+	return []string{
+		"", "{}", "null", `{"a":"1"}`, `{"a":""}`, `{"b":"2","c":"3"}`, `{"b":"","a":"4"}`, `{"a":5}`, `[]`, `{"a":"6"} x`, `{`,
+		`{"<":"\u0001é"}`,
+	}
+}
+
+// sequence makes the operations of a seed.
+func sequence(seed uint64, n int) []operation {
+	rng := rand.New(rand.NewPCG(seed, 4))
+	pick := func(from ...string) string { return from[rng.IntN(len(from))] }
+	all := make([]operation, n)
+	for i := range all {
+		o := operation{
+			kind: kind(weighted(rng, 40, 6, 25, 14, 3, 8, 4)), typ: weighted(rng, 3, 3, 4, 6, 4, 1), lease: rng.IntN(100),
+			state: pick(states()...), dest: pick(states()...), owner: pick("ann", "bob", "eve"),
+			id: pick("", "", "", "r1", "r2", "r3"), body: pick(bodies()...), expire: pick("0s", "0s", "1h", "soon"),
+			stranger: rng.IntN(6) == 0, junk: junks()[rng.IntN(len(junks()))],
+		}
+		for range 1 + rng.IntN(3) {
+			o.names = append(o.names, rng.IntN(100))
+		}
+		if rng.IntN(2) == 0 {
+			o.state = "free"
+		}
+		all[i] = o
+	}
+	return all
+}
+
+// weighted returns an index, each as often as its weight says.
+func weighted(rng *rand.Rand, weights ...int) int {
+	total := 0
+	for _, w := range weights {
+		total += w
+	}
+	n := rng.IntN(total)
+	for i, w := range weights {
+		if n < w {
+			return i
+		}
+		n -= w
+	}
+	return 0
+}
+
+func junks() []request {
+	return []request{
+		{method: http.MethodGet, target: "/acquire?type=x"},
+		{method: http.MethodPost, target: "/acquire?type=x&state=free&dest=busy"},
+		{method: http.MethodPost, target: "/acquire?type=%zz&state=free&dest=busy&owner=a"},
+		{method: http.MethodPost, target: "/release?name=x&dest=free"},
+		{method: http.MethodPost, target: "/release?name=x&dest=free&owner=a"},
+		{method: http.MethodPost, target: "/update?name=x&owner=a&state=b", body: "[1"},
+		{method: http.MethodPost, target: "/reset?type=x&state=b&expire=1&dest=d"},
+		{method: http.MethodPost, target: "/reset?type=x&state=b&expire=1s&dest=d"},
+		{method: http.MethodPost, target: "/metric?type=x"},
+		{method: http.MethodDelete, target: "/nowhere"},
+	}
+}

@@ -1,0 +1,104 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pool
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// steward is a steward-pool with a data directory that outlives its processes.
+type steward struct {
+	t     testing.TB
+	dir   string
+	flags []string
+	wrap  []string // a program that runs the pool, with its arguments
+	proc  *process
+
+	address         // of the present process
+	metrics, health string
+}
+
+// startSteward runs a steward-pool on a configuration until the test ends.
+func startSteward(t testing.TB, config string, flags ...string) *steward {
+	t.Helper()
+	s := newSteward(t, config, flags...)
+	s.start()
+	return s
+}
+
+// newSteward is one that has yet to start.
+func newSteward(t testing.TB, config string, flags ...string) *steward {
+	t.Helper()
+	if _, err := exec.LookPath("steward-pool"); err != nil {
+		t.Skip(err)
+	}
+	s := &steward{t: t, dir: t.TempDir()}
+	s.configure(config)
+	s.flags = append([]string{
+		"--config=boskos-resources.yaml", "--data-dir=data", "--bind=127.0.0.1",
+		"--port=0", "--health-port=0", "--metrics-port=0", "--pprof-port=0",
+	}, flags...)
+	return s
+}
+
+func (s *steward) configure(config string) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, "boskos-resources.yaml"), []byte(config), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// start runs the program on the same data as before and returns when it serves, on other ports.
+func (s *steward) start() {
+	s.t.Helper()
+	if !s.launch() {
+		s.t.Fatalf("steward-pool ended: %v\n%s", s.proc.failed, s.proc.tail())
+	}
+}
+
+// launch is start for a program that may end instead; it says whether it serves.
+func (s *steward) launch() bool {
+	s.t.Helper()
+	serving := make(chan map[string]string, 1)
+	command := slices.Concat(s.wrap, []string{"steward-pool"}, s.flags)
+	s.proc = start(s.t, filepath.Join(s.dir, "steward-pool.log"), func(line []byte) bool {
+		var entry map[string]string
+		if json.Unmarshal(line, &entry) != nil || entry["msg"] != "serving" {
+			return true
+		}
+		serving <- entry
+		return false
+	}, command[0], command[1:]...)
+	select {
+	case entry := <-serving:
+		s.address, s.metrics, s.health = address(entry["api"]), entry["metrics"], entry["health"]
+		return true
+	case <-s.proc.exited:
+		return false
+	case <-time.After(patience):
+		s.t.Fatalf("steward-pool does not serve:\n%s", s.proc.tail())
+	}
+	return false
+}
+
+func (s *steward) kill() {
+	s.t.Helper()
+	s.proc.end(s.t, syscall.SIGKILL)
+}
+
+// stop is what a roll-out does.
+func (s *steward) stop() {
+	s.t.Helper()
+	s.proc.end(s.t, syscall.SIGTERM)
+	if s.proc.failed != nil {
+		s.t.Errorf("after SIGTERM: %v\n%s", s.proc.failed, s.proc.tail())
+	}
+}
