@@ -9,6 +9,7 @@ import (
 	"runtime"
 
 	"sigs.k8s.io/steward/internal/wire"
+	"sigs.k8s.io/steward/internal/wire/serve"
 )
 
 // heapFloor is memory that is never touched, so it takes none. The garbage collector counts it, and lets some 130 MB
@@ -19,7 +20,7 @@ const heapFloor = 64 << 20
 
 func main() {
 	floor := make([]byte, heapFloor)
-	code := wire.Main(wire.HookCommand())
+	code := serve.Main(wire.HookCommand())
 	runtime.KeepAlive(floor)
 	os.Exit(code)
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sigs.k8s.io/steward/internal/scripttest"
-	"sigs.k8s.io/steward/internal/wire"
 	"sigs.k8s.io/steward/internal/wire/cli"
+	"sigs.k8s.io/steward/internal/wire/serve"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"steward-hook": main,
-		"steward":      func() { os.Exit(wire.Main(cli.Command())) },
+		"steward":      func() { os.Exit(serve.Main(cli.Command())) },
 	})
 }
 

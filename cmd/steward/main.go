@@ -8,12 +8,12 @@ import (
 	"os"
 
 	"sigs.k8s.io/steward/internal/demo"
-	"sigs.k8s.io/steward/internal/wire"
 	"sigs.k8s.io/steward/internal/wire/cli"
+	"sigs.k8s.io/steward/internal/wire/serve"
 )
 
 func main() {
 	cmd := cli.Command()
 	cmd.AddCommand(demo.Command())
-	os.Exit(wire.Main(cmd))
+	os.Exit(serve.Main(cmd))
 }

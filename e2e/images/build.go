@@ -113,7 +113,7 @@ func compile(ctx context.Context, opts options, row image, platform v1.Platform)
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "program")
 	cmd := exec.CommandContext(ctx, "go", "build", "-p", "2", "-trimpath", "-buildvcs=false",
-		"-ldflags", "-s -w -X sigs.k8s.io/steward/internal/wire.release="+opts.tag, "-o", file, row.command)
+		"-ldflags", "-s -w -X sigs.k8s.io/steward/internal/wire/serve.release="+opts.tag, "-o", file, row.command)
 	cmd.Dir = opts.root
 	// What this machine prefers would show in the digest.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0",

@@ -95,6 +95,7 @@ type exception struct{ from, to, why string }
 func exceptions() []exception {
 	return []exception{
 		{"internal/queue", "internal/wal", "the queue is what survives in the log, not a user of some storage"},
+		{"internal/leaselog", "internal/wal", "the store is what survives in the log, not a user of some storage"},
 		{"internal/registry", "internal/httpread", "all that asks an API over HTTP asks with one care"},
 		{"internal/gcp", "internal/httpread", "every reader of an HTTP API asks with the same care"},
 	}

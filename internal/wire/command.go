@@ -4,46 +4,12 @@
 package wire
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"os/signal"
-	"runtime/debug"
-	"syscall"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
-	"sigs.k8s.io/steward/internal/job"
+	"sigs.k8s.io/steward/internal/wire/serve"
 )
-
-// Main runs a command until it ends or the process is told to, and returns its
-// exit code.
-func Main(cmd *cobra.Command) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.Version = version()
-	err := cmd.ExecuteContext(ctx)
-	if err != nil && err.Error() != "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), cmd.Name()+": "+err.Error())
-	}
-	return job.Code(err)
-}
-
-// release is the version of an image; what builds images has the linker set it.
-var release string
-
-func version() string {
-	if release != "" {
-		return release
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
-}
 
 // HookCommand is steward-hook. Flags are named as in Prow's own components.
 func HookCommand() *cobra.Command {
@@ -67,12 +33,12 @@ It starts in dry-run: it reads, and logs what it would write.`,
     --github-graphql-endpoint http://ghproxy/graphql`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := logger(level)
+			log, err := serve.Logger(level)
 			if err != nil {
 				return err
 			}
 			opts.Log = log.WithField("component", "steward-hook")
-			if err := ensureDir(opts.DataDir); err != nil {
+			if err := serve.Dir(opts.DataDir); err != nil {
 				return err
 			}
 			return RunHook(cmd.Context(), opts)
@@ -103,16 +69,4 @@ It starts in dry-run: it reads, and logs what it would write.`,
 	f.DurationVar(&opts.ReconcileWindow, "reconcile-window", 7*24*time.Hour, "how far back the first reconcile pass looks")
 	f.StringVar(&level, "log-level", "info", "debug, info, warning or error")
 	return cmd
-}
-
-// logger writes JSON lines to standard error, as Prow's components do.
-func logger(level string) (*logrus.Logger, error) {
-	parsed, err := logrus.ParseLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
-	}
-	log := logrus.New()
-	log.SetLevel(parsed)
-	log.SetFormatter(&logrus.JSONFormatter{FieldMap: logrus.FieldMap{logrus.FieldKeyLevel: "severity"}})
-	return log, nil
 }

@@ -9,13 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -30,6 +27,7 @@ import (
 	"sigs.k8s.io/steward/internal/thread"
 	"sigs.k8s.io/steward/internal/wal"
 	"sigs.k8s.io/steward/internal/webhook"
+	"sigs.k8s.io/steward/internal/wire/serve"
 	"sigs.k8s.io/steward/plugins"
 )
 
@@ -74,22 +72,23 @@ type executor interface {
 
 // hookServer is steward-hook put together.
 type hookServer struct {
-	opts     HookOptions
-	log      *logrus.Entry
-	hub      *hub.Client
-	executor executor
-	owners   *ownersLoader
-	reports  *reports
-	jobs     *prowJobs
-	all      []plugin.Plugin
-	config   atomic.Pointer[hookConfig]
-	queue    *queue.Queue
-	metrics  *hookMetrics
-	registry *prometheus.Registry
-	self     atomic.Pointer[string] // our login, once a snapshot has told it
-	ready    atomic.Bool
-	passes   *reconciler
-	stop     context.CancelCauseFunc // ends the server; set before anything is served
+	opts      HookOptions
+	log       *logrus.Entry
+	hub       *hub.Client
+	executor  executor
+	owners    *ownersLoader
+	reports   *reports
+	jobs      *prowJobs
+	all       []plugin.Plugin
+	config    atomic.Pointer[hookConfig]
+	queue     *queue.Queue
+	metrics   *hookMetrics
+	registry  *prometheus.Registry
+	addresses HookAddresses
+	self      atomic.Pointer[string] // our login, once a snapshot has told it
+	ready     atomic.Bool
+	passes    *reconciler
+	stop      context.CancelCauseFunc // ends the server; set before anything is served
 }
 
 // RunHook serves until ctx ends, then drains: no new deliveries, running looks
@@ -114,7 +113,7 @@ func RunHook(ctx context.Context, opts HookOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	defer servers.close()
+	defer servers.Close()
 	return s.serve(ctx, servers)
 }
 
@@ -236,28 +235,28 @@ func pluginNames(all []plugin.Plugin) []string {
 }
 
 // serve runs everything until ctx ends or one part fails.
-func (s *hookServer) serve(ctx context.Context, servers *servers) error {
+func (s *hookServer) serve(ctx context.Context, servers *serve.Servers) error {
 	ctx, s.stop = context.WithCancelCause(ctx)
 	defer s.stop(nil)
-	servers.start(s.stop)
+	servers.Start(s.stop)
 	s.ready.Store(true)
 	s.log.WithFields(logrus.Fields{
-		"address": servers.addresses.Webhook, "health": servers.addresses.Health, "metrics": servers.addresses.Metrics,
-		"debug": servers.addresses.Debug, "plugins": strings.Join(pluginNames(s.all), ","), "dry-run": s.opts.DryRun,
+		"address": s.addresses.Webhook, "health": s.addresses.Health, "metrics": s.addresses.Metrics,
+		"debug": s.addresses.Debug, "plugins": strings.Join(pluginNames(s.all), ","), "dry-run": s.opts.DryRun,
 	}).Info("Serving")
 	if s.opts.Started != nil {
-		s.opts.Started(servers.addresses)
+		s.opts.Started(s.addresses)
 	}
 	passes := make(chan struct{})
 	go func() { defer close(passes); s.passes.run(ctx) }()
 	context.AfterFunc(ctx, func() {
 		s.ready.Store(false)
-		servers.drain(s.opts.Grace)
+		servers.Drain(s.opts.Grace)
 	})
 	err := s.queue.Run(ctx, s.look)
 	s.stop(err)
 	<-passes
-	servers.drain(s.opts.Grace)
+	servers.Drain(s.opts.Grace)
 	s.log.Info("Drained")
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
@@ -284,22 +283,4 @@ func (s *hookServer) Deliver(ctx context.Context, d webhook.Delivery) error {
 		}).Info("Delivered")
 	}
 	return err
-}
-
-// listener binds one port; the debug port is bound to loopback, whatever the
-// bind address, because replaying dead letters needs no password.
-func (s *hookServer) listener(port int, loopback bool) (net.Listener, error) {
-	host := s.opts.BindAddress
-	if loopback {
-		host = "127.0.0.1"
-	}
-	return net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-}
-
-// ensureDir creates the data directory; only its owner may read the journal.
-func ensureDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
-	}
-	return nil
 }

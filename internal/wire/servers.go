@@ -4,93 +4,31 @@
 package wire
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/pprof"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"sigs.k8s.io/steward/internal/queue"
 	"sigs.k8s.io/steward/internal/webhook"
+	"sigs.k8s.io/steward/internal/wire/serve"
 )
 
-// servers are the four listeners of a server, as Prow's components have them.
-type servers struct {
-	addresses HookAddresses
-	all       []*http.Server
-	listeners []net.Listener
-	once      sync.Once
-}
-
-// listen binds every port before anything is served, so that a port in use is a
-// clear error at start.
-func (s *hookServer) listen() (*servers, error) {
-	out := &servers{}
-	for _, row := range []struct {
-		flag     string
-		port     int
-		loopback bool
-		handler  http.Handler
-		address  *string
-	}{
-		{"port", s.opts.Port, false, s.webhooks(), &out.addresses.Webhook},
-		{"health-port", s.opts.HealthPort, false, s.health(), &out.addresses.Health},
-		{"metrics-port", s.opts.MetricsPort, false, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}), &out.addresses.Metrics},
-		{"pprof-port", s.opts.PprofPort, true, s.debug(), &out.addresses.Debug},
-	} {
-		l, err := s.listener(row.port, row.loopback)
-		if err != nil {
-			out.close()
-			return nil, fmt.Errorf("--%s: %w", row.flag, err)
-		}
-		*row.address = l.Addr().String()
-		out.listeners = append(out.listeners, l)
-		out.all = append(out.all, &http.Server{
-			Handler: row.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
-			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		})
-	}
-	return out, nil
-}
-
-func (s *servers) start(failed func(error)) {
-	for i, server := range s.all {
-		go func() {
-			if err := server.Serve(s.listeners[i]); !errors.Is(err, http.ErrServerClosed) {
-				failed(err)
-			}
-		}()
-	}
-}
-
-// drain ends the listeners and waits for running requests, once.
-func (s *servers) drain(grace time.Duration) {
-	s.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), grace)
-		defer cancel()
-		var group sync.WaitGroup
-		for _, server := range s.all {
-			group.Go(func() { _ = server.Shutdown(ctx) }) // late requests are cut: nobody was told 200
-		}
-		group.Wait()
+// listen binds the four ports. The debug port is bound to loopback, whatever the bind address, because replaying dead letters
+// needs no password.
+func (s *hookServer) listen() (*serve.Servers, error) {
+	bind := s.opts.BindAddress
+	return serve.Listen([]serve.Port{
+		{Flag: "port", Bind: bind, Port: s.opts.Port, Handler: s.webhooks(), Address: &s.addresses.Webhook},
+		{Flag: "health-port", Bind: bind, Port: s.opts.HealthPort, Handler: s.health(), Address: &s.addresses.Health},
+		{
+			Flag: "metrics-port", Bind: bind, Port: s.opts.MetricsPort, Address: &s.addresses.Metrics,
+			Handler: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
+		},
+		{Flag: "pprof-port", Bind: "127.0.0.1", Port: s.opts.PprofPort, Handler: s.debug(), Address: &s.addresses.Debug},
 	})
-}
-
-func (s *servers) close() {
-	for _, server := range s.all {
-		_ = server.Close()
-	}
-	for _, l := range s.listeners {
-		_ = l.Close()
-	}
 }
 
 // webhooks has a path for every plugin, because Prow enables, configures and
@@ -126,13 +64,11 @@ func (s *hookServer) login() string {
 // must not take the journal away from hook.
 func (s *hookServer) health() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
-	mux.HandleFunc("/healthz/ready", func(w http.ResponseWriter, _ *http.Request) {
+	serve.Health(mux, func() error {
 		if !s.ready.Load() {
-			http.Error(w, "not ready", http.StatusServiceUnavailable)
-			return
+			return errors.New("not ready")
 		}
-		_, _ = io.WriteString(w, "OK")
+		return nil
 	})
 	return mux
 }
@@ -140,11 +76,7 @@ func (s *hookServer) health() http.Handler {
 // debug has pprof, the queue with its dead letters, and the reconcile pass.
 func (s *hookServer) debug() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	serve.Profiles(mux)
 	mux.HandleFunc("GET /dead-letters", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.queue.Dead()) })
 	mux.HandleFunc("POST /dead-letters/replay", s.replay)
 	mux.HandleFunc("GET /queue", s.showQueue)

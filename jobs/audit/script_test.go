@@ -11,12 +11,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sigs.k8s.io/steward/internal/scripttest"
-	"sigs.k8s.io/steward/internal/wire"
 	"sigs.k8s.io/steward/internal/wire/cli"
+	"sigs.k8s.io/steward/internal/wire/serve"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"steward": func() { os.Exit(wire.Main(cli.Command())) }})
+	testscript.Main(m, map[string]func(){"steward": func() { os.Exit(serve.Main(cli.Command())) }})
 }
 
 // The scripts are the manual of the command.

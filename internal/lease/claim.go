@@ -1,0 +1,230 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lease
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Claim asks for resources.
+type Claim struct {
+	// Request names the request, so that it keeps its place when it is asked again. Without a name it does not queue, and gets
+	// only what no waiter could want (P-12).
+	Request string
+	Owner   string
+	Holder
+	Class string
+	// Wants is what has to be there at once, all or nothing; each type once.
+	Wants []Want
+	// From and To are the states before and after.
+	From, To string
+	// TTL is how long the lease lasts without renewal. Zero is a lease of Boskos's interface.
+	TTL time.Duration
+	// Waits says that the caller waits for the answer: until Leave, the request may be granted at any time.
+	Waits bool
+}
+
+// MaxWaiters bounds those who wait in a pool, MaxWants what one may want.
+const (
+	MaxWaiters = 100_000
+	MaxWants   = 16
+)
+
+// Acquire takes what is wanted, in the order of the queue. The error is *NoneFree where it is not there now, in which case a
+// claim with a name waits; *UnknownType where the pool never had such a thing; *Invalid where the claim makes no sense.
+func (p *Pool) Acquire(now time.Time, c Claim) ([]*Resource, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if c.Request == "" {
+		return p.takeNow(now, c)
+	}
+	key := waiterKey(c.Request, c.From, c.Wants)
+	old := p.waiters[key]
+	if old == nil && len(p.waiters) >= MaxWaiters {
+		return nil, &Full{len(p.waiters)}
+	}
+	w := p.arrive(now, c, old)
+	p.setWaiter(key, w)
+	for _, want := range c.Wants {
+		p.match(now, place{want.Type, c.From})
+	}
+	if got := p.deliver(key); got != nil {
+		return got, nil
+	}
+	err := p.none(c) // before the pool grows: Boskos counts what was there when it was asked
+	if old == nil {
+		for _, want := range c.Wants {
+			p.grow(now, want.Type)
+		}
+	}
+	if !c.Waits {
+		p.Leave(now, key)
+	}
+	return nil, err
+}
+
+func (c *Claim) check() error {
+	switch {
+	case c.Owner == "" || c.From == "" || c.To == "":
+		return &Invalid{"owner and states have to be set"}
+	case len(c.Wants) == 0:
+		return &Invalid{"nothing is wanted"}
+	case len(c.Wants) > MaxWants:
+		return &Invalid{"more types than a claim may name"}
+	case c.TTL < 0:
+		return &Invalid{"the time to live is negative"}
+	}
+	for i, want := range c.Wants {
+		if want.Type == "" || want.Count < 1 {
+			return &Invalid{"a type has to be named, and at least one of it wanted"}
+		}
+		if slices.ContainsFunc(c.Wants[:i], func(w Want) bool { return w.Type == want.Type }) {
+			return &Invalid{"type " + want.Type + " is named twice"}
+		}
+	}
+	return nil
+}
+
+// arrive makes the waiter of a claim, which keeps its number if it was there before.
+func (p *Pool) arrive(now time.Time, c Claim, old *Waiter) *Waiter {
+	w := &Waiter{
+		Request: c.Request, Owner: c.Owner, Holder: c.Holder, Class: c.Class, Wants: c.Wants, From: c.From, To: c.To,
+		TTL: c.TTL, Arrived: now, Seen: now, Here: true,
+	}
+	if old != nil {
+		w.Seq, w.Arrived = old.Seq, old.Arrived
+		return w
+	}
+	p.seq++
+	w.Seq = p.seq
+	for _, want := range c.Wants {
+		p.join(want.Type, c.Account)
+	}
+	return w
+}
+
+// deliver takes what was granted to a waiter in this batch out of the outcome.
+func (p *Pool) deliver(key string) []*Resource {
+	for i, g := range p.granted {
+		if g.Waiter.key() == key {
+			p.granted = slices.Delete(p.granted, i, i+1)
+			return g.Resources
+		}
+	}
+	return nil
+}
+
+// Leave tells that the caller of a waiter stopped waiting for the answer. The waiter keeps its place for a while (P-11).
+func (p *Pool) Leave(now time.Time, key string) {
+	w := p.waiters[key]
+	if w == nil || !w.Here {
+		return
+	}
+	c := *w
+	c.Here, c.Seen = false, now
+	p.setWaiter(key, &c)
+	p.alarm(now.Add(p.policy.pollGrace()), alarmWaiter, key)
+}
+
+// Withdraw forgets a waiter.
+func (p *Pool) Withdraw(now time.Time, key string) {
+	w := p.waiters[key]
+	if w == nil {
+		return
+	}
+	p.setWaiter(key, nil)
+	for _, want := range w.Wants {
+		p.match(now, place{want.Type, w.From})
+	}
+}
+
+// takeNow serves a claim without a name: from what is left when every waiter who is present has had its turn.
+func (p *Pool) takeNow(now time.Time, c Claim) ([]*Resource, error) {
+	w := p.arrive(now, c, nil)
+	for _, want := range c.Wants {
+		at := place{want.Type, c.From}
+		s := p.places[at.typ][at.state]
+		if s == nil || s.free.len()-s.queue.len()-p.kept(now, at, c.Account) < want.Count {
+			return nil, p.none(c)
+		}
+	}
+	if !p.allowed(w) {
+		return nil, &OverQuota{c.Account}
+	}
+	return p.take(now, w), nil
+}
+
+// serve grants a waiter what it wants; all of it is there.
+func (p *Pool) serve(now time.Time, w *Waiter) {
+	p.setWaiter(w.key(), nil)
+	p.granted = append(p.granted, Granted{w, p.take(now, w)})
+}
+
+// take makes the leases of a waiter, from what was used longest ago.
+func (p *Pool) take(now time.Time, w *Waiter) []*Resource {
+	var got []*Resource
+	for _, want := range w.Wants {
+		for range want.Count {
+			r := p.spot(place{want.Type, w.From}).free.first()
+			got = append(got, p.grant(now, r, w))
+		}
+	}
+	return got
+}
+
+func (p *Pool) grant(now time.Time, r *Resource, w *Waiter) *Resource {
+	n := r.copy()
+	n.Owner, n.State, n.Updated = w.Owner, w.To, now
+	n.Epoch++
+	n.Lease = &Lease{
+		ID: p.ids(), Holder: w.Holder, Since: now, TTL: w.TTL, From: w.From,
+		Charged: p.charge(r.Type, w.Account), Reservation: p.underReservation(now, r, w.Account),
+	}
+	if w.TTL > 0 {
+		n.Lease.Until = now.Add(w.TTL)
+	}
+	p.setResource(r.Name, n, false)
+	p.watch(n, now)
+	return n
+}
+
+// AcquireByName takes resources by name, all of them or none. All have to be in a state and held by nobody.
+func (p *Pool) AcquireByName(now time.Time, c Claim, names []string) ([]*Resource, error) {
+	if len(names) == 0 || c.Owner == "" || c.From == "" || c.To == "" {
+		return nil, &Invalid{"names, owner and states have to be set"}
+	}
+	found := map[string]*Resource{}
+	for _, name := range names {
+		r := p.resources[name]
+		if r == nil || r.Held() || r.State != c.From {
+			return nil, &NoneFree{c.From}
+		}
+		found[name] = r
+	}
+	order := make([]*Resource, 0, len(found))
+	for _, r := range found {
+		order = append(order, r)
+	}
+	slices.SortFunc(order, func(a, b *Resource) int {
+		return cmp.Or(a.Updated.Compare(b.Updated), cmp.Compare(a.Name, b.Name))
+	})
+	w := p.arrive(now, c, nil)
+	for i, r := range order {
+		order[i] = p.grant(now, r, w)
+	}
+	return order, nil
+}
+
+// none says why a claim got nothing, in Boskos's distinction: a type of which there is nothing is unknown.
+func (p *Pool) none(c Claim) error {
+	for _, want := range c.Wants {
+		if p.types[want.Type] == nil {
+			return &UnknownType{want.Type}
+		}
+	}
+	return &NoneFree{c.Wants[0].Type}
+}

@@ -1,0 +1,387 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lease
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Keeper is the one goroutine that owns a pool. Its methods may be called from any goroutine; an answer is given when what it
+// rests on is stored.
+type Keeper struct {
+	opts KeeperOptions
+	ops  chan *op
+	done chan struct{} // closed when Run has returned
+
+	// What follows belongs to the goroutine of Run.
+	pool    *Pool
+	epoch   Epoch
+	waiting map[string]*waiting
+	lazy    map[Ref]bool
+	flush   time.Time // when lazy records are written
+	watches map[*Watch]bool
+}
+
+// KeeperOptions make a keeper.
+type KeeperOptions struct {
+	Store Store
+	Pool  Options
+	// LazyEvery is how often signs of life are written: 1 second.
+	LazyEvery time.Duration
+	// Ended is told of leases that ended, after that was stored. It must not block.
+	Ended func([]*Ended)
+}
+
+// op is one operation of a caller.
+type op struct {
+	do    func(p *Pool, now time.Time)
+	taken atomic.Bool // by the keeper, or by a caller who gave up before
+	err   error
+	done  chan struct{}
+}
+
+// waiting is a caller who waits for a grant.
+type waiting struct{ got chan []*Resource }
+
+// maxBatch bounds how many operations are committed at once.
+const maxBatch = 1024
+
+// NewKeeper returns a keeper that serves once Run is called.
+func NewKeeper(opts KeeperOptions) *Keeper {
+	if opts.LazyEvery == 0 {
+		opts.LazyEvery = time.Second
+	}
+	if opts.Ended == nil {
+		opts.Ended = func([]*Ended) {}
+	}
+	return &Keeper{
+		opts: opts, ops: make(chan *op, maxBatch), done: make(chan struct{}),
+		waiting: map[string]*waiting{}, lazy: map[Ref]bool{}, watches: map[*Watch]bool{},
+	}
+}
+
+// Run loads the pool, applies the configuration and serves until the context ends or the store fails. The error is nil only in
+// the first case. A keeper runs once.
+func (k *Keeper) Run(ctx context.Context, c Config, ready func()) error {
+	defer k.stop()
+	state, epoch, err := k.opts.Store.Load(ctx)
+	if err != nil {
+		return err
+	}
+	now := clock()
+	if k.pool, err = NewPool(k.opts.Pool, state, now); err != nil {
+		return err
+	}
+	k.epoch = epoch
+	k.opts.Ended(k.pool.lastEnded())
+	k.pool.Sync(now, c)
+	if err := k.commit(ctx, now, nil); err != nil {
+		return err
+	}
+	ready()
+	return k.serve(ctx)
+}
+
+// stop answers all who still wait.
+func (k *Keeper) stop() {
+	close(k.done)
+	for {
+		select {
+		case o := <-k.ops:
+			o.err = ErrStopped
+			close(o.done)
+		default:
+			return
+		}
+	}
+}
+
+// clock is the time as it comes back from a store: without the reading of a monotonic clock, which no store keeps.
+func clock() time.Time { return time.Now().UTC().Round(0) }
+
+func (k *Keeper) serve(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		timer.Reset(k.pause())
+		var batch []*op
+		select {
+		case <-ctx.Done():
+			return k.commit(context.WithoutCancel(ctx), k.flush, nil)
+		case o := <-k.ops:
+			batch = k.gather(o)
+		case <-timer.C:
+		}
+		now := clock()
+		for _, o := range batch {
+			if o.taken.CompareAndSwap(false, true) {
+				o.do(k.pool, now)
+			}
+		}
+		k.pool.Tick(now)
+		if err := k.commit(ctx, now, batch); err != nil && !errors.Is(err, ErrRefused) {
+			return err
+		}
+	}
+}
+
+// pause is how long nothing has to be done unless somebody asks.
+func (k *Keeper) pause() time.Duration {
+	at, ok := k.pool.Next()
+	if len(k.lazy) > 0 && (!ok || k.flush.Before(at)) {
+		at, ok = k.flush, true
+	}
+	if !ok {
+		return time.Hour
+	}
+	return max(time.Until(at), 0)
+}
+
+// gather takes all operations that have come in meanwhile.
+func (k *Keeper) gather(first *op) []*op {
+	batch := []*op{first}
+	for len(batch) < maxBatch {
+		select {
+		case o := <-k.ops:
+			batch = append(batch, o)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit stores what the batch changed and only then answers. A batch that the store refuses never was.
+func (k *Keeper) commit(ctx context.Context, now time.Time, batch []*op) error {
+	records, lazy := k.due(now)
+	var err error
+	if len(records) > 0 {
+		err = k.opts.Store.Commit(ctx, k.epoch, records)
+	}
+	if err != nil {
+		k.pool.Undo()
+		maps.DeleteFunc(k.waiting, func(key string, _ *waiting) bool { return k.pool.waiters[key] == nil })
+		answer(batch, err)
+		return err
+	}
+	k.lazy = lazy
+	out := k.pool.Keep()
+	for _, g := range out.Granted {
+		k.hand(g)
+	}
+	if len(out.Ended) > 0 {
+		k.opts.Ended(out.Ended)
+	}
+	k.publish(records)
+	answer(batch, nil)
+	return nil
+}
+
+// due returns what is to be written now, and which lazy records are still to be written then.
+func (k *Keeper) due(now time.Time) ([]Record, map[Ref]bool) {
+	var records []Record
+	lazy := maps.Clone(k.lazy)
+	for _, r := range k.pool.Changes() {
+		if r.Lazy {
+			if len(lazy) == 0 {
+				k.flush = now.Add(k.opts.LazyEvery)
+			}
+			lazy[r.Ref()] = true
+			continue
+		}
+		delete(lazy, r.Ref())
+		records = append(records, r)
+	}
+	if len(lazy) > 0 && !now.Before(k.flush) {
+		for _, ref := range slices.SortedFunc(maps.Keys(lazy), Ref.Compare) {
+			r := k.pool.record(ref)
+			r.Lazy = true
+			records = append(records, r)
+		}
+		clear(lazy)
+	}
+	return records, lazy
+}
+
+func answer(batch []*op, err error) {
+	for _, o := range batch {
+		o.err = err
+		close(o.done)
+	}
+}
+
+// hand gives a waiter what it got. One whose caller has gone meanwhile gives it back in the next round.
+func (k *Keeper) hand(g Granted) {
+	key := g.Waiter.key()
+	if w := k.waiting[key]; w != nil {
+		delete(k.waiting, key)
+		w.got <- g.Resources
+		return
+	}
+	now := clock()
+	for _, r := range g.Resources {
+		k.pool.Unclaim(now, r.Lease.ID)
+	}
+	k.pool.alarm(now, alarmMatch, "")
+}
+
+// Do runs an operation on the pool and returns when what it changed is stored. What it learned by way of its variables is
+// void after an error. An operation whose context ends before it begins is not run; one that has begun is awaited.
+func (k *Keeper) Do(ctx context.Context, do func(p *Pool, now time.Time)) error {
+	o := &op{do: do, done: make(chan struct{})}
+	select {
+	case <-k.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	case k.ops <- o:
+	}
+	select {
+	case <-o.done:
+		return o.err
+	case <-ctx.Done():
+		if o.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+	case <-k.done:
+	}
+	select { // it runs: its answer is awaited, whoever has gone
+	case <-o.done:
+		return o.err
+	case <-k.done:
+	}
+	// The keeper stopped: it has answered this operation, or never will.
+	select {
+	case <-o.done:
+		return o.err
+	default:
+		return ErrStopped
+	}
+}
+
+// Acquire is Pool.Acquire for a caller who waits up to hold for the answer. Where the caller's context ends before the answer
+// could be given, nothing stays taken.
+func (k *Keeper) Acquire(ctx context.Context, c Claim, hold time.Duration) ([]*Resource, error) {
+	c.Waits = hold > 0 && c.Request != ""
+	var got []*Resource
+	var refused error
+	me := &waiting{make(chan []*Resource, 1)}
+	key := waiterKey(c.Request, c.From, c.Wants)
+	err := k.Do(ctx, func(p *Pool, now time.Time) {
+		got, refused = p.Acquire(now, c)
+		if refused == nil || !c.Waits || p.waiters[key] == nil {
+			return
+		}
+		if !p.possible(c) {
+			p.Leave(now, key)
+			return
+		}
+		if other := k.waiting[key]; other != nil {
+			close(other.got)
+		}
+		k.waiting[key] = me
+	})
+	if err != nil {
+		return nil, err
+	}
+	if refused == nil || !c.Waits {
+		return k.claimed(ctx, got, refused)
+	}
+	return k.wait(ctx, key, me, hold, refused)
+}
+
+func (k *Keeper) wait(ctx context.Context, key string, me *waiting, hold time.Duration, refused error) ([]*Resource, error) {
+	timer := time.NewTimer(hold)
+	defer timer.Stop()
+	select {
+	case got, ok := <-me.got:
+		if !ok {
+			return nil, refused
+		}
+		return k.claimed(ctx, got, nil)
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-k.done:
+		return nil, ErrStopped
+	}
+	err := k.Do(context.WithoutCancel(ctx), func(p *Pool, now time.Time) {
+		if k.waiting[key] == me {
+			delete(k.waiting, key)
+			p.Leave(now, key)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case got, ok := <-me.got:
+		if ok {
+			return k.claimed(ctx, got, nil)
+		}
+	default:
+	}
+	return nil, refused
+}
+
+// claimed gives back what a caller who has gone was granted.
+func (k *Keeper) claimed(ctx context.Context, got []*Resource, err error) ([]*Resource, error) {
+	if err != nil || ctx.Err() == nil {
+		return got, err
+	}
+	undone := k.Do(context.WithoutCancel(ctx), func(p *Pool, now time.Time) {
+		for _, r := range got {
+			p.Unclaim(now, r.Lease.ID)
+		}
+	})
+	return nil, errors.Join(ctx.Err(), undone)
+}
+
+// Watch is told of every change of a resource.
+type Watch struct {
+	// Changes gives records of resources, in order. It is closed when the watcher is too slow or the keeper stops.
+	Changes chan Record
+}
+
+// watchBuffer is how many changes a watcher may be behind.
+const watchBuffer = 4096
+
+// Watch begins a watch in the same moment in which first sees the pool.
+func (k *Keeper) Watch(ctx context.Context, first func(p *Pool)) (*Watch, error) {
+	w := &Watch{make(chan Record, watchBuffer)}
+	err := k.Do(ctx, func(p *Pool, _ time.Time) {
+		first(p)
+		k.watches[w] = true
+	})
+	return w, err
+}
+
+// Unwatch ends a watch.
+func (k *Keeper) Unwatch(ctx context.Context, w *Watch) error {
+	return k.Do(context.WithoutCancel(ctx), func(*Pool, time.Time) { k.drop(w) })
+}
+
+func (k *Keeper) drop(w *Watch) {
+	if k.watches[w] {
+		delete(k.watches, w)
+		close(w.Changes)
+	}
+}
+
+func (k *Keeper) publish(records []Record) {
+	for w := range k.watches {
+		for _, r := range records {
+			if r.Kind == KindResource && len(w.Changes) < watchBuffer {
+				w.Changes <- r
+			} else if r.Kind == KindResource {
+				k.drop(w)
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,223 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lease
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Grip is how a holder proves that a lease is its own: by id, or, on Boskos's interface, by the owner's name alone.
+type Grip struct {
+	Resource string
+	Owner    string
+	// Lease and Epoch are checked where they are set.
+	Lease string
+	Epoch uint64
+}
+
+// find returns the resource that a grip holds.
+func (p *Pool) find(g Grip) (*Resource, error) {
+	r := p.resources[g.Resource]
+	if r == nil {
+		return nil, &NoneFree{g.Resource}
+	}
+	if g.Lease != "" && (r.Lease == nil || r.Lease.ID != g.Lease) || g.Epoch != 0 && r.Epoch != g.Epoch {
+		return nil, &Stale{g.Resource}
+	}
+	if g.Lease == "" && (g.Owner != r.Owner || g.Owner == "") {
+		return nil, &NotOwner{g.Owner, r.Owner}
+	}
+	return r, nil
+}
+
+// Release ends a lease and puts the resource into a state. With a lease id it may be repeated: a lease that has ended so
+// already is success. note says what happened, such as why it could not be cleaned.
+func (p *Pool) Release(now time.Time, g Grip, to, note string) error {
+	if to == "" {
+		return &Invalid{"the state after the lease has to be set"}
+	}
+	r, err := p.find(g)
+	if err != nil {
+		if last := p.resources[g.Resource]; g.Lease != "" && last != nil && last.Last != nil && last.Last.Lease == g.Lease &&
+			last.Last.Why == Released && last.Last.Left == to {
+			return nil
+		}
+		return err
+	}
+	p.end(now, r, to, Released, note)
+	return nil
+}
+
+// Renew is a sign of life: the lease lasts its time to live from now on. ttl replaces that time where it is not zero.
+func (p *Pool) Renew(now time.Time, g Grip, ttl time.Duration) (*Resource, error) {
+	r, err := p.find(g)
+	if err != nil {
+		return nil, err
+	}
+	if !r.Held() || ttl < 0 {
+		return nil, &Stale{g.Resource}
+	}
+	n := r.copy()
+	n.Updated = now
+	if r.Lease != nil && r.Lease.TTL > 0 {
+		l := *r.Lease
+		if ttl > 0 {
+			l.TTL = ttl
+		}
+		l.Until = now.Add(l.TTL)
+		n.Lease = &l
+	}
+	p.setResource(n.Name, n, true)
+	return n, nil
+}
+
+// Update is Boskos's sign of life, with what the holder wants to keep: an empty value removes a key. Data are no lazy change.
+func (p *Pool) Update(now time.Time, g Grip, state string, data map[string]string) error {
+	r, err := p.find(g)
+	if err != nil {
+		return err
+	}
+	if r.State != state {
+		return &WrongState{r.State, state}
+	}
+	n := r.copy()
+	n.Updated = now
+	if len(data) > 0 {
+		n.UserData = merge(r.data(), data)
+	}
+	if r.Lease != nil && r.Lease.TTL > 0 {
+		l := *r.Lease
+		l.Until = now.Add(l.TTL)
+		n.Lease = &l
+	}
+	p.setResource(n.Name, n, maps.Equal(n.UserData, r.UserData))
+	return nil
+}
+
+func merge(into, data map[string]string) map[string]string {
+	for key, value := range data {
+		if value == "" {
+			delete(into, key)
+		} else {
+			into[key] = value
+		}
+	}
+	return into
+}
+
+// Transfer ends a lease and begins another for a new holder, with no moment in between.
+func (p *Pool) Transfer(now time.Time, g Grip, owner string, h Holder) (*Resource, error) {
+	r, err := p.find(g)
+	if err != nil {
+		return nil, err
+	}
+	if !r.Held() || owner == "" {
+		return nil, &Invalid{"a lease and a new owner are needed"}
+	}
+	w := &Waiter{Owner: owner, Holder: h, To: r.State, From: r.State}
+	if r.Lease != nil {
+		w.From, w.TTL = r.Lease.From, r.Lease.TTL
+	}
+	return p.grant(now, p.closed(now, r, r.State, Transferred, "to "+owner), w), nil
+}
+
+// Reset ends the leases of a type in a state that gave no sign of life for a time, and returns their owners by resource.
+func (p *Pool) Reset(now time.Time, typ, state string, expire time.Duration, to string) map[string]string {
+	reset := map[string]string{}
+	for _, r := range p.ofType(typ) {
+		if r.State == state && r.Held() && now.Sub(r.Updated) >= expire {
+			reset[r.Name] = r.Owner
+			p.end(now, r, to, Reset, "")
+		}
+	}
+	return reset
+}
+
+// ofType returns the resources of a type by name.
+func (p *Pool) ofType(typ string) []*Resource {
+	t := p.types[typ]
+	if t == nil {
+		return nil
+	}
+	var all []*Resource
+	for _, name := range slices.Sorted(maps.Keys(t.resources)) {
+		all = append(all, p.resources[name])
+	}
+	return all
+}
+
+// PodGone ends the leases of a pod. Whose they are is known by the pod's UID alone (P-10).
+func (p *Pool) PodGone(now time.Time, uid string) []*Resource {
+	var ended []*Resource
+	for _, name := range slices.Sorted(maps.Keys(p.pods[uid])) {
+		r := p.resources[name]
+		p.end(now, r, Dirty, PodGone, "")
+		ended = append(ended, r)
+	}
+	return ended
+}
+
+// Force ends a lease in the name of a person.
+func (p *Pool) Force(now time.Time, name, to, by string) error {
+	r := p.resources[name]
+	if r == nil {
+		return &NoneFree{name}
+	}
+	if !r.Held() {
+		return &Invalid{"nobody holds " + name}
+	}
+	p.end(now, r, to, Forced, "by "+by)
+	return nil
+}
+
+// Unclaim gives back what nobody was there to take, as if it had never been lent.
+func (p *Pool) Unclaim(now time.Time, id string) {
+	r := p.resources[p.leases[id]]
+	if r == nil || r.Lease == nil || r.Lease.ID != id {
+		return
+	}
+	p.end(now, r, r.Lease.From, Unclaimed, "")
+}
+
+// end is the only way in which a lease ends.
+func (p *Pool) end(now time.Time, r *Resource, to, why, note string) {
+	n := p.closed(now, r, to, why, note)
+	n.State, n.Updated, n.Expires = to, now, p.expiry(now, r)
+	p.judge(now, r, n, note)
+	if n.Leaving {
+		p.leave(now, n)
+		return
+	}
+	p.setResource(n.Name, n, false)
+	p.freed(now, n)
+}
+
+// closed returns a resource without its lease, which it notes in the history. The caller puts it into the pool.
+func (p *Pool) closed(now time.Time, r *Resource, to, why, note string) *Resource {
+	l := r.Lease
+	if l == nil {
+		l = &Lease{Holder: r.holder(), Since: r.Updated}
+	} else {
+		p.settle(r.Type, l, now.Sub(l.Since))
+	}
+	n := r.copy()
+	n.Owner, n.Lease = "", nil
+	n.Last = &Ended{
+		Lease: l.ID, Epoch: r.Epoch, Resource: r.Name, Type: r.Type, Owner: r.Owner, Holder: l.Holder,
+		Since: l.Since, Until: now, Held: r.State, Left: to, Why: why, Note: note,
+	}
+	p.ended = append(p.ended, n.Last)
+	return n
+}
+
+// freed lets those who wait have what was given back.
+func (p *Pool) freed(now time.Time, r *Resource) {
+	if _, dynamic := p.dynamics[r.Type]; dynamic {
+		p.tend(now, r.Type)
+	}
+	p.watch(p.resources[r.Name], now)
+	p.match(now, place{r.Type, r.State})
+}

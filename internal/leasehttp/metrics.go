@@ -1,0 +1,190 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package leasehttp
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sigs.k8s.io/steward/internal/lease"
+)
+
+// Metrics are Boskos's, by their names, and Steward's own.
+type Metrics struct {
+	acquire  *prometheus.HistogramVec
+	duration *prometheus.HistogramVec
+	size     *prometheus.HistogramVec
+
+	mu     sync.Mutex
+	agents []string
+}
+
+// maxAgents bounds the values of the label user_agent, which clients choose.
+const maxAgents = 50
+
+// NewMetrics registers the metrics of a pool.
+func NewMetrics(registry prometheus.Registerer, pool *lease.Keeper) *Metrics {
+	labels := []string{"path", "method", "status", "user_agent"}
+	m := &Metrics{
+		acquire: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "boskos_acquire_duration_seconds",
+			Help:    "How long a client waited for a resource.",
+			Buckets: []float64{1, 10, 100, 500, 1000, 1500, 2000},
+		}, []string{"type", "state", "dest", "has_request_id"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "boskos_http_request_duration_seconds",
+			Help:    "How long requests took.",
+			Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200},
+		}, labels),
+		size: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "boskos_http_response_size_bytes",
+			Help:    "How large answers were.",
+			Buckets: []float64{256, 512, 1024, 2048, 4096, 6144, 8192, 10240, 12288, 16384, 24576, 32768, 65536, 131072},
+		}, labels),
+	}
+	registry.MustRegister(m.acquire, m.duration, m.size, &collector{pool})
+	return m
+}
+
+func (m *Metrics) acquired(typ, state, dest string, named bool, waited time.Duration) {
+	if m != nil {
+		m.acquire.WithLabelValues(typ, state, dest, strconv.FormatBool(named)).Observe(waited.Seconds())
+	}
+}
+
+// Wrap measures what a handler does. Paths that are none of known are counted as one.
+func (m *Metrics) Wrap(h http.Handler, known ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
+		seen := &seen{ResponseWriter: w, code: http.StatusOK}
+		h.ServeHTTP(seen, r)
+		path := "unmatched"
+		if slices.Contains(known, r.URL.Path) {
+			path = r.URL.Path
+		}
+		labels := []string{path, method(r.Method), strconv.Itoa(seen.code), m.agent(r.UserAgent())}
+		m.duration.WithLabelValues(labels...).Observe(time.Since(begun).Seconds())
+		m.size.WithLabelValues(labels...).Observe(float64(seen.bytes))
+	})
+}
+
+func method(m string) string {
+	if slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodHead}, m) {
+		return m
+	}
+	return "other"
+}
+
+// agent is the product of a user agent, as long as there are few.
+func (m *Metrics) agent(full string) string {
+	product, _, _ := strings.Cut(full, " ")
+	if len(product) > 64 {
+		product = product[:64]
+	}
+	product = strings.ToValidUTF8(product, "?")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if slices.Contains(m.agents, product) {
+		return product
+	}
+	if len(m.agents) == maxAgents {
+		return "other"
+	}
+	m.agents = append(m.agents, product)
+	return product
+}
+
+// seen notes what was answered.
+type seen struct {
+	http.ResponseWriter
+	code  int
+	bytes int
+}
+
+func (s *seen) WriteHeader(code int) {
+	s.code = code
+	s.ResponseWriter.WriteHeader(code)
+}
+
+func (s *seen) Write(p []byte) (int, error) {
+	n, err := s.ResponseWriter.Write(p)
+	s.bytes += n
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find what the answer can.
+func (s *seen) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+// collector counts resources when it is asked.
+type collector struct{ pool *lease.Keeper }
+
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	out <- resourcesDesc()
+	out <- waitersDesc()
+	out <- sickDesc()
+}
+
+// Collect sends boskos_resources, in which states that mean nothing to Boskos are "other", and Steward's own counts.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	type key struct{ typ, state string }
+	counts, waiting, sick := map[key]int{}, map[key]int{}, map[string]int{}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := c.pool.Do(ctx, func(p *lease.Pool, now time.Time) {
+		for _, typ := range p.Types() {
+			states, _, err := p.Metric(typ)
+			if err != nil {
+				continue // a dynamic type without a resource
+			}
+			for state, n := range states {
+				counts[key{typ, normal(state)}] += n
+			}
+			sick[typ] = states[lease.Quarantined]
+			for _, state := range p.WaitsFor(typ) {
+				waiting[key{typ, normal(state)}] += len(p.Queue(now, typ, state))
+			}
+		}
+	})
+	if err != nil {
+		out <- prometheus.NewInvalidMetric(resourcesDesc(), err)
+		return
+	}
+	for k, n := range counts {
+		out <- prometheus.MustNewConstMetric(resourcesDesc(), prometheus.GaugeValue, float64(n), k.typ, k.state)
+	}
+	for k, n := range waiting {
+		out <- prometheus.MustNewConstMetric(waitersDesc(), prometheus.GaugeValue, float64(n), k.typ, k.state)
+	}
+	for typ, n := range sick {
+		out <- prometheus.MustNewConstMetric(sickDesc(), prometheus.GaugeValue, float64(n), typ)
+	}
+}
+
+func resourcesDesc() *prometheus.Desc {
+	return prometheus.NewDesc("boskos_resources", "How many resources there are.", []string{"type", "state"}, nil)
+}
+
+func waitersDesc() *prometheus.Desc {
+	return prometheus.NewDesc("steward_pool_waiters", "How many requests wait.", []string{"type", "state"}, nil)
+}
+
+func sickDesc() *prometheus.Desc {
+	return prometheus.NewDesc("steward_pool_quarantined", "How many resources are in quarantine.", []string{"type"}, nil)
+}
+
+// normal is a state as Boskos's metrics name it.
+func normal(state string) string {
+	switch state {
+	case lease.Busy, lease.Cleaning, lease.Dirty, lease.Free, lease.LeasedState, lease.ToBeDeleted, lease.Tombstone:
+		return state
+	}
+	return "other"
+}

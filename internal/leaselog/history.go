@@ -1,0 +1,244 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package leaselog
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"sigs.k8s.io/steward/internal/lease"
+)
+
+// History is the leases that ended: a file of JSON lines for each day (UTC) on which leases ended. Lines are appended and never
+// changed. A line that a crash cut is dropped when the file is opened; the pool tells of the last lease of every resource
+// at each start, so that what was cut, or not yet written, is written then.
+type History struct {
+	dir string
+	log *logrus.Entry
+
+	mu     sync.Mutex
+	queue  []*lease.Ended
+	wake   chan struct{}
+	closed bool
+	done   chan struct{}
+
+	known map[mark]bool // what the files hold of the last lease of each resource; the writer's
+	first bool
+}
+
+// mark tells leases apart, those too that another program granted.
+type mark struct {
+	resource string
+	epoch    uint64
+	until    int64
+}
+
+func markOf(e *lease.Ended) mark { return mark{e.Resource, e.Epoch, e.Until.UnixNano()} }
+
+// OpenHistory opens a directory, which is made where its parent exists.
+func OpenHistory(dir string, log *logrus.Entry) (*History, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("open history: %w", err)
+	}
+	h := &History{dir: dir, log: log, wake: make(chan struct{}, 1), done: make(chan struct{}), known: map[mark]bool{}, first: true}
+	if err := h.mend(); err != nil {
+		return nil, fmt.Errorf("open history: %w", err)
+	}
+	if err := h.Each(Query{}, func(e *lease.Ended) bool { h.known[markOf(e)] = true; return true }); err != nil {
+		return nil, err
+	}
+	go h.write()
+	return h, nil
+}
+
+// days returns the files, oldest first.
+func (h *History) days() ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(h.dir, "*.jsonl"))
+	slices.Sort(files)
+	return files, err
+}
+
+// mend cuts what a crash left of a last line.
+func (h *History) mend() error {
+	files, err := h.days()
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	last := files[len(files)-1]
+	content, err := os.ReadFile(last)
+	if err != nil {
+		return err
+	}
+	whole := strings.LastIndexByte(string(content), '\n') + 1
+	if whole == len(content) {
+		return nil
+	}
+	return os.Truncate(last, int64(whole))
+}
+
+// Append takes leases that ended. It does not wait for the disk; the first call is the last lease of every resource.
+func (h *History) Append(ended []*lease.Ended) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range ended {
+		if !h.first || !h.known[markOf(e)] {
+			h.queue = append(h.queue, e)
+		}
+	}
+	if h.first {
+		h.first, h.known = false, nil
+	}
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close writes what is left.
+func (h *History) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+	<-h.done
+	return nil
+}
+
+// write is the one writer.
+func (h *History) write() {
+	defer close(h.done)
+	for range h.wake {
+		h.mu.Lock()
+		batch, closed := h.queue, h.closed
+		h.queue = nil
+		h.mu.Unlock()
+		if err := h.append(batch); err != nil {
+			h.log.WithError(err).WithField("leases", len(batch)).Error("history not written; the last lease of every resource is, at the next start")
+		}
+		if closed {
+			return
+		}
+	}
+}
+
+func (h *History) append(batch []*lease.Ended) error {
+	for len(batch) > 0 {
+		day := batch[0].Until.UTC().Format(time.DateOnly)
+		n := slices.IndexFunc(batch, func(e *lease.Ended) bool { return e.Until.UTC().Format(time.DateOnly) != day })
+		if n < 0 {
+			n = len(batch)
+		}
+		if err := h.appendDay(day, batch[:n]); err != nil {
+			return err
+		}
+		batch = batch[n:]
+	}
+	return nil
+}
+
+func (h *History) appendDay(day string, batch []*lease.Ended) error {
+	var lines []byte
+	for _, e := range batch {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		lines = append(append(lines, line...), '\n')
+	}
+	f, err := os.OpenFile(filepath.Join(h.dir, day+".jsonl"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(lines); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return errors.Join(f.Sync(), f.Close(), syncDir(h.dir))
+}
+
+// Query chooses leases. Empty fields choose all.
+type Query struct {
+	Resource, Type, Account, Owner string
+	// Since and Until bound when a lease ended: from, and before.
+	Since, Until time.Time
+}
+
+func (q Query) matches(e *lease.Ended) bool {
+	return (q.Resource == "" || q.Resource == e.Resource) && (q.Type == "" || q.Type == e.Type) &&
+		(q.Account == "" || q.Account == e.Account) && (q.Owner == "" || q.Owner == e.Owner) &&
+		(q.Since.IsZero() || !e.Until.Before(q.Since)) && (q.Until.IsZero() || e.Until.Before(q.Until))
+}
+
+// Each visits leases that ended, the latest day first and within a day in order, until visit returns false.
+func (h *History) Each(q Query, visit func(*lease.Ended) bool) error {
+	files, err := h.days()
+	if err != nil {
+		return err
+	}
+	for _, file := range slices.Backward(files) {
+		day := strings.TrimSuffix(filepath.Base(file), ".jsonl")
+		if !q.Since.IsZero() && day < q.Since.UTC().Format(time.DateOnly) || !q.Until.IsZero() && day > q.Until.UTC().Format(time.DateOnly) {
+			continue
+		}
+		if on, err := eachLine(file, q, visit); err != nil || !on {
+			return err
+		}
+	}
+	return nil
+}
+
+func eachLine(file string, q Query, visit func(*lease.Ended) bool) (bool, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	lines := bufio.NewReaderSize(f, 64<<10)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return true, nil // what has no end yet is being written
+		}
+		if err != nil {
+			return false, err
+		}
+		var e lease.Ended
+		if err := json.Unmarshal(line, &e); err != nil {
+			return false, fmt.Errorf("%s:%d: %w", file, n, err)
+		}
+		if q.matches(&e) && !visit(&e) {
+			return false, nil
+		}
+	}
+}
+
+// Prune removes the days before a time.
+func (h *History) Prune(before time.Time) error {
+	files, err := h.days()
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if strings.TrimSuffix(filepath.Base(file), ".jsonl") < before.UTC().Format(time.DateOnly) {
+			if err := os.Remove(file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

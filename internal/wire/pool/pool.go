@@ -1,0 +1,239 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package pool puts steward-pool together: a pool, the store that keeps it, and the HTTP interfaces that speak for it. It
+// decides nothing. The binary and the demo call the same Run.
+package pool
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/sirupsen/logrus"
+
+	"sigs.k8s.io/steward/internal/lease"
+	"sigs.k8s.io/steward/internal/leasehttp"
+	"sigs.k8s.io/steward/internal/leaselog"
+	"sigs.k8s.io/steward/internal/wire/serve"
+)
+
+// Options are the flags of steward-pool.
+type Options struct {
+	Config  string // Boskos's resources
+	DataDir string
+
+	BindAddress                              string
+	Port, HealthPort, MetricsPort, PprofPort int
+
+	Policy lease.Policy
+	Hold   time.Duration // of /acquire with a request_id
+	Grace  time.Duration
+	// Reload is how often the configuration is looked at for a change.
+	Reload time.Duration
+	Log    *logrus.Entry
+
+	// Started, when set, learns the addresses that port 0 got.
+	Started func(Addresses)
+}
+
+// Addresses are host:port of the listeners.
+type Addresses struct{ Pool, Health, Metrics, Debug string }
+
+// server is steward-pool put together.
+type server struct {
+	opts      Options
+	log       *logrus.Entry
+	keeper    *lease.Keeper
+	registry  *prometheus.Registry
+	metrics   *leasehttp.Metrics
+	history   *leaselog.History
+	config    config
+	addresses Addresses
+	ready     atomic.Bool
+}
+
+// Run serves until ctx ends or the store fails, then drains.
+func Run(ctx context.Context, opts Options) (err error) {
+	if opts.Log == nil {
+		opts.Log = logrus.NewEntry(logrus.StandardLogger())
+	}
+	s := &server{opts: opts, log: opts.Log, registry: prometheus.NewRegistry(), config: config{path: opts.Config}}
+	first, err := s.config.read()
+	if err != nil {
+		return err
+	}
+	store, err := leaselog.Open(filepath.Join(opts.DataDir, "pool"), leaselog.Options{Say: s.log.WithField("part", "store")})
+	if err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	if s.history, err = leaselog.OpenHistory(filepath.Join(opts.DataDir, "history"), s.log.WithField("part", "history")); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	defer func() { err = errors.Join(err, s.history.Close()) }()
+	s.keeper = lease.NewKeeper(lease.KeeperOptions{
+		Store: store, Pool: lease.Options{Policy: opts.Policy, IDs: newID, Names: newName}, Ended: s.history.Append,
+	})
+	s.metrics = leasehttp.NewMetrics(s.registry, s.keeper)
+	servers, err := s.listen()
+	if err != nil {
+		return err
+	}
+	defer servers.Close()
+	return s.serve(ctx, servers, first)
+}
+
+func (s *server) serve(ctx context.Context, servers *serve.Servers, first lease.Config) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	servers.Start(stop)
+	drained := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(drained)
+		s.ready.Store(false)
+		servers.Drain(s.opts.Grace)
+	})
+	// The keeper outlives the listeners, so that running requests are answered.
+	keeping, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	go func() {
+		<-drained
+		end()
+	}()
+	err := s.keeper.Run(keeping, first, func() { s.serving(ctx) })
+	stop(err)
+	<-drained
+	s.log.Info("Drained")
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(err, cause) {
+		err = errors.Join(err, cause)
+	}
+	return err
+}
+
+func (s *server) serving(ctx context.Context) {
+	s.ready.Store(true)
+	s.log.WithFields(logrus.Fields{
+		"address": s.addresses.Pool, "health": s.addresses.Health, "metrics": s.addresses.Metrics, "debug": s.addresses.Debug,
+	}).Info("Serving")
+	if s.opts.Started != nil {
+		s.opts.Started(s.addresses)
+	}
+	go s.follow(ctx)
+}
+
+// follow applies the configuration whenever its content changed. One that is wrong changes nothing and is named once.
+func (s *server) follow(ctx context.Context) {
+	tick := time.NewTicker(s.opts.Reload)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		c, changed, err := s.config.changed()
+		if err == nil && changed {
+			err = s.keeper.Do(ctx, func(p *lease.Pool, now time.Time) { p.Sync(now, c) })
+			if err == nil {
+				s.log.Info("Configuration applied")
+				s.config.applied()
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.WithError(err).Error("configuration not applied")
+		}
+	}
+}
+
+func (s *server) listen() (*serve.Servers, error) {
+	bind := s.opts.BindAddress
+	return serve.Listen([]serve.Port{
+		{Flag: "port", Bind: bind, Port: s.opts.Port, Handler: s.api(), Streams: true, Address: &s.addresses.Pool},
+		{Flag: "health-port", Bind: bind, Port: s.opts.HealthPort, Handler: s.health(), Address: &s.addresses.Health},
+		{
+			Flag: "metrics-port", Bind: bind, Port: s.opts.MetricsPort, Address: &s.addresses.Metrics,
+			Handler: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
+		},
+		{Flag: "pprof-port", Bind: "127.0.0.1", Port: s.opts.PprofPort, Handler: debug(), Address: &s.addresses.Debug},
+	})
+}
+
+func (s *server) api() http.Handler {
+	boskos := &leasehttp.Boskos{Pool: s.keeper, Hold: s.opts.Hold, Metrics: s.metrics}
+	return s.metrics.Wrap(boskos.Handler(), "/acquire", "/acquirebystate", "/release", "/reset", "/update", "/metric")
+}
+
+func (s *server) health() http.Handler {
+	mux := http.NewServeMux()
+	serve.Health(mux, func() error {
+		if !s.ready.Load() {
+			return errors.New("not ready")
+		}
+		return nil
+	})
+	return mux
+}
+
+func debug() http.Handler {
+	mux := http.NewServeMux()
+	serve.Profiles(mux)
+	return mux
+}
+
+// config is the file of resources, which is read again when it changes.
+type config struct {
+	path string
+	last string // its content when it was applied
+	seen string // its content when it was read last
+}
+
+func (c *config) read() (lease.Config, error) {
+	content, err := os.ReadFile(c.path)
+	if err != nil {
+		return lease.Config{}, fmt.Errorf("--config: %w", err)
+	}
+	parsed, err := lease.ParseConfig(c.path, content)
+	c.last, c.seen = string(content), string(content)
+	return parsed, err
+}
+
+// changed returns the configuration if its content is new. A fault is returned once for each content.
+func (c *config) changed() (lease.Config, bool, error) {
+	content, err := os.ReadFile(c.path)
+	if err != nil {
+		return lease.Config{}, false, fmt.Errorf("--config: %w", err)
+	}
+	if string(content) == c.last || string(content) == c.seen {
+		return lease.Config{}, false, nil
+	}
+	c.seen = string(content)
+	parsed, err := lease.ParseConfig(c.path, content)
+	return parsed, err == nil, err
+}
+
+func (c *config) applied() { c.last = c.seen }
+
+// newID makes the id of a lease: 130 bits that nobody guesses.
+func newID() string {
+	return strings.ToLower(rand.Text())
+}
+
+// newName makes the name of a dynamic resource: a version 4 UUID, as Boskos's are.
+func newName() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	h := hex.EncodeToString(b[:])
+	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
+}
