@@ -75,6 +75,7 @@ func (p *Pool) Tick(now time.Time) {
 		a := stdheap.Pop(&p.alarms).(alarm)
 		if p.armed[a.alarmID].Equal(a.at) {
 			delete(p.armed, a.alarmID)
+			p.undo = append(p.undo, func() { p.alarm(a.at, a.what, a.key) })
 			p.ring(now, a)
 		}
 	}

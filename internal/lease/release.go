@@ -185,6 +185,9 @@ func (p *Pool) Unclaim(now time.Time, id string) {
 // end is the only way in which a lease ends.
 func (p *Pool) end(now time.Time, r *Resource, to, why, note string) {
 	n := p.closed(now, r, to, why, note)
+	if _, limited := p.policy.quota(n.Last.Account, r.Type); limited {
+		p.alarm(now, alarmMatch, r.Type) // wherever the account waits
+	}
 	n.State, n.Updated, n.Expires = to, now, p.expiry(now, r)
 	p.judge(now, r, n, note)
 	if n.Leaving {

@@ -4,7 +4,9 @@
 package lease
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -75,14 +77,21 @@ func (p *Pool) settle(typ string, l *Lease, held time.Duration) {
 
 // prune forgets accounts that could not be told from new ones. Owners of tests come by the thousand.
 func (p *Pool) prune() {
-	waiting := map[string]bool{}
+	waiting, contended := map[string]bool{}, map[string]bool{}
 	for _, w := range p.waiters {
 		for _, want := range w.Wants {
 			waiting[shareKey(want.Type, w.Account)] = true
+			contended[want.Type] = true
 		}
 	}
-	for key, s := range p.shares {
-		if s.Holds == 0 && s.Spent <= p.turn(s.Type).floor && !waiting[key] {
+	for _, key := range slices.Sorted(maps.Keys(p.shares)) {
+		s := p.shares[key]
+		if t := p.turn(s.Type); !contended[s.Type] {
+			t.floor = max(t.floor, s.Spent) // where nobody waits, nobody is behind
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(p.shares)) {
+		if s := p.shares[key]; s.Holds == 0 && s.Spent <= p.turn(s.Type).floor && !waiting[key] {
 			p.setShare(&Share{Type: s.Type, Account: s.Account})
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"time"
 
@@ -339,9 +340,12 @@ func userData(body io.Reader) (map[string]string, error) {
 	var data map[string]string
 	err := json.NewDecoder(body).Decode(&data)
 	var large *http.MaxBytesError
+	var shape *json.UnmarshalTypeError
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, nil
+	case errors.As(err, &shape) && shape.Type.Kind() == reflect.Map:
+		return nil, bad("json: cannot unmarshal " + shape.Value + " into Go value of type common.UserDataMap") // Boskos's type
 	case errors.As(err, &large):
 		return nil, fmt.Errorf("user data: %w", err)
 	case err != nil:
