@@ -66,7 +66,7 @@ func (c *cluster) namespace() string {
 func startEtcd(t testing.TB) string {
 	t.Helper()
 	config := embed.NewConfig()
-	config.Dir, config.LogLevel = t.TempDir(), "error"
+	config.Dir, config.LogLevel = t.TempDir(), "panic"
 	ports := freePorts(t, 2)
 	client, peer := neturl.URL{Scheme: "http", Host: string(loopback(ports[0]))}, neturl.URL{Scheme: "http", Host: string(loopback(ports[1]))}
 	config.ListenClientUrls, config.AdvertiseClientUrls = []neturl.URL{client}, []neturl.URL{client}

@@ -201,7 +201,7 @@ func TestConformance(t *testing.T) {
 				(&player{address: startBoskosOn(t, c, s.config, s.flags...).address, patient: true}).play(t, s, false)
 			})
 			t.Run("steward", func(t *testing.T) {
-				(&player{address: startSteward(t, s.config, s.flags...).address, ours: true}).play(t, s, false)
+				(&player{address: startSteward(t, s.config, append(s.flags, compat)...).address, ours: true}).play(t, s, false)
 			})
 		})
 	}

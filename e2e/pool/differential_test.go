@@ -4,6 +4,12 @@
 package pool
 
 import (
+	"cmp"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -17,59 +23,134 @@ const (
 	seeds         = 1000
 )
 
-// servers starts a pair with as many plots.
-type servers func(t testing.TB, config string) (boskos, steward address)
+// The comparison invents nothing: Boskos is like Boskos.
+func TestBoskosIsLikeBoskos(t *testing.T) {
+	c := startCluster(t)
+	arena{1, true, func(t testing.TB, config string) (address, address) {
+		return startBoskosOn(t, c, config).address, startBoskos(t, config).address
+	}}.compare(t)
+}
 
-func config(n int, exact bool) string {
+// The comparison sees what it is for, and shows it in few operations: a server that lies about one thing.
+func TestComparisonCanFail(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		lie  func(w http.ResponseWriter, r *http.Request) bool
+		most int // operations that it takes to show it
+	}{
+		{"renews and drops user data", func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/update" {
+				_, _ = io.Copy(io.Discard, r.Body)
+				r.Body, r.ContentLength = http.NoBody, 0
+			}
+			return false
+		}, 4},
+		{"forgets the queue", func(_ http.ResponseWriter, r *http.Request) bool {
+			q := r.URL.Query()
+			q.Del("request_id")
+			r.URL.RawQuery = q.Encode()
+			return false
+		}, 4},
+		{"releases for anybody", func(w http.ResponseWriter, r *http.Request) bool {
+			return r.URL.Path == "/release" && r.URL.Query().Get("owner") == "eve"
+		}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			play := func(all []operation) string {
+				return arena{start: func(t testing.TB, config string) (address, address) {
+					return startBoskos(t, config).address, liar(t, startBoskos(t, config).address, c.lie)
+				}}.once(t, all)
+			}
+			text := shrink(sequence(1, length), play)
+			if text == "" {
+				t.Fatal("no difference seen")
+			}
+			if n := strings.Count(text, "\n  boskos:"); n > c.most {
+				t.Errorf("it takes %d operations:\n%s", n, text)
+			}
+		})
+	}
+}
+
+// liar passes requests on but for those that lie answers itself.
+func liar(t testing.TB, to address, lie func(w http.ResponseWriter, r *http.Request) bool) address {
+	t.Helper()
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: string(to)})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !lie(w, r) {
+			proxy.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return address(strings.TrimPrefix(server.URL, "http://"))
+}
+
+// arena is what two servers are compared in. start gives a pair of a configuration; cached says that the first of them
+// has a cache.
+type arena struct {
+	rounds int
+	cached bool
+	start  func(t testing.TB, config string) (boskos, steward address)
+}
+
+func config(n int) string {
 	var b strings.Builder
 	b.WriteString("resources:\n")
 	for i := range n {
-		b.WriteString(plot{i, exact}.config())
+		b.WriteString(plot(i).config())
 	}
 	return b.String()
 }
 
-// Both answer random sequences the same, with Boskos in memory: which resource is chosen is compared as well.
+// Both answer random sequences the same, with Boskos in memory.
 func TestSameAsBoskosInMemory(t *testing.T) {
-	compare(t, memoryRounds, true, func(t testing.TB, config string) (address, address) {
-		return startBoskos(t, config).address, startSteward(t, config).address
-	})
+	arena{memoryRounds, false, func(t testing.TB, config string) (address, address) {
+		return startBoskos(t, config).address, startSteward(t, config, compat).address
+	}}.compare(t)
 }
 
-// The same with Boskos on custom resources. Its times are whole seconds there, and among equals it takes any.
+// The same with Boskos on custom resources.
 func TestSameAsBoskosOnCustomResources(t *testing.T) {
 	c := startCluster(t)
-	compare(t, clusterRounds, false, func(t testing.TB, config string) (address, address) {
-		return startBoskosOn(t, c, config).address, startSteward(t, config).address
-	})
+	arena{clusterRounds, true, func(t testing.TB, config string) (address, address) {
+		return startBoskosOn(t, c, config).address, startSteward(t, config, compat).address
+	}}.compare(t)
 }
 
-func compare(t *testing.T, rounds int, exact bool, start servers) {
+func (a arena) compare(t *testing.T) {
 	t.Helper()
 	seen := map[string]int{}
-	for round := range rounds {
-		boskos, steward := start(t, config(plots, exact))
+	for round := range a.rounds {
+		boskos, steward := a.start(t, config(plots))
 		for i := range plots {
 			seed := uint64(round*seeds + i)
 			all := sequence(seed, length)
-			if newDuel(t, plot{i, exact}, boskos, steward, seen).play(all) != "" {
-				t.Fatalf("seed %d:\n%s", seed, shrink(all, func(fewer []operation) string {
-					boskos, steward := start(t, config(1, exact))
-					return newDuel(t, plot{0, exact}, boskos, steward, map[string]int{}).play(fewer)
-				}))
+			d := newDuel(t, plot(i), boskos, steward)
+			d.cached = a.cached
+			text := d.play(all)
+			if text != "" {
+				t.Fatalf("seed %d:\n%s", seed, cmp.Or(shrink(all, func(fewer []operation) string { return a.once(t, fewer) }), text))
+			}
+			for what, n := range d.seen {
+				seen[what] += n
 			}
 		}
 	}
-	t.Logf("intended differences: %v", seen)
+	t.Logf("seen: %v", seen)
 }
 
-// shrink returns how the servers differ after the fewest operations that it finds.
+// once plays on a pair of its own.
+func (a arena) once(t *testing.T, all []operation) string {
+	boskos, steward := a.start(t, config(1))
+	d := newDuel(t, plot(0), boskos, steward)
+	d.cached = a.cached
+	return d.play(all)
+}
+
+// shrink returns how the servers differ after the fewest operations that it finds, or "" where they differ no more.
 func shrink(all []operation, play func([]operation) string) string {
 	least := play(all)
-	if least == "" {
-		return "the difference does not come again"
-	}
-	for size := len(all) / 2; size > 0; size /= 2 {
+	for size := len(all) / 2; size > 0 && least != ""; size /= 2 {
 		for from := 0; from+size <= len(all); {
 			fewer := append(append([]operation{}, all[:from]...), all[from+size:]...)
 			if text := play(fewer); text != "" {

@@ -4,6 +4,7 @@
 package pool
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -21,9 +22,11 @@ type duel struct {
 	oracle side
 	ours   side
 	leases []lease
+	queues map[string]*places // by type and state
 	grants int
 	log    []string
-	seen   map[string]int // differences, by name
+	cached bool           // the first server answers from a cache that runs after its own writes
+	seen   map[string]int // how often an intended difference was seen, and an operation with a status
 }
 
 // side is one of the two. names has, by its own name for a resource, the one that both have in common.
@@ -38,67 +41,46 @@ type lease struct{ name, owner, state string }
 // exchange is one request, in common names, with both answers.
 type exchange struct {
 	request         string
-	kind            kind
 	name            string // of the one resource that it is about
+	meant, place    int    // in the queue: that it should have, and that Boskos gives it
 	boskos, steward answer
 }
 
-// difference is one that is intended. It may put the two servers into the same state again.
-type difference struct {
-	name, why string
-	match     func(d *duel, e exchange) bool
-}
+// The differences that are intended, each with the reason. Any other fails. How often each was seen is in the test's log.
+const (
+	// What is taken before one is missing stays taken in Boskos, for nobody to know. Boskos gives it back, and the
+	// sequence goes on.
+	allOrNothing = "acquirebystate is all or nothing"
+	// places says how Boskos forgets who waits. Who then comes first differs, and the sequence ends.
+	nobodyForgotten = "the queue forgets nobody"
+)
 
-func differences() []difference {
-	return nil
-}
-
-func newDuel(t testing.TB, p plot, boskos, steward address, seen map[string]int) *duel {
-	d := &duel{t: t, plot: p, seen: seen}
-	d.oracle, d.ours = side{boskos, map[string]string{}}, side{steward, map[string]string{}}
-	if p.exact {
-		d.order()
-	}
-	return d
-}
-
-// order makes the last change of every resource another time, in the same order on both: Boskos adds those of its
-// configuration in the order of a Go map.
-func (d *duel) order() {
-	for i := range unknown {
-		for _, name := range d.plot.statics(i + 1)[len(d.plot.statics(i)):] {
-			for _, s := range []*side{&d.oracle, &d.ours} {
-				d.cycle(s, name, states()[i%2])
-			}
-		}
-	}
-}
-
-// cycle takes one resource by its name and gives it back in the state that it had.
-func (d *duel) cycle(s *side, name, state string) {
-	d.t.Helper()
-	for _, r := range []request{
-		call("/acquirebystate", "state", state, "dest", "x", "owner", "order", "names", name),
-		call("/release", "name", name, "dest", state, "owner", "order"),
-	} {
-		if got := s.must(d.t, r); got.status != http.StatusOK {
-			d.t.Fatalf("%s: %s", r, got)
-		}
+func newDuel(t testing.TB, p plot, boskos, steward address) *duel {
+	return &duel{
+		t: t, plot: p, seen: map[string]int{}, queues: map[string]*places{},
+		oracle: side{boskos, map[string]string{}}, ours: side{steward, map[string]string{}},
 	}
 }
 
 // play runs operations until the servers differ and returns how, or "".
 func (d *duel) play(all []operation) string {
 	for i, o := range all {
+		d.catchUp(o)
 		l := d.lease(o)
 		build, owner := d.request(o, l, i)
-		e := exchange{request: build(func(s string) string { return s }).String(), kind: o.kind, name: l.name}
+		e := exchange{request: build(func(s string) string { return s }).String(), name: l.name}
+		e.meant, e.place = d.place(o)
 		e.boskos, e.steward = d.ask(&d.oracle, build, o), d.ask(&d.ours, build, o)
 		e = d.again(e, build, o)
 		d.log = append(d.log, fmt.Sprintf("%s\n  boskos:  %s\n  steward: %s", e.request, e.boskos, e.steward))
-		if e.boskos != e.steward && !d.intended(e) {
+		if e.boskos != e.steward && e.meant != e.place {
+			d.seen[nobodyForgotten]++
+			return ""
+		}
+		if e.boskos != e.steward {
 			return strings.Join(d.log, "\n")
 		}
+		d.seen[fmt.Sprintf("%v %d", o.kind, e.boskos.status)]++
 		d.note(o, e, owner)
 		if o.kind == acquireByState && e.boskos.status != http.StatusOK {
 			d.undo(o, owner)
@@ -107,10 +89,9 @@ func (d *duel) play(all []operation) string {
 	return ""
 }
 
-// again asks Boskos on custom resources a second time where its first answer changed nothing: it answers from a cache
-// that runs after its own writes.
+// again asks a server with a cache a second time where its first answer changed nothing.
 func (d *duel) again(e exchange, build func(func(string) string) request, o operation) exchange {
-	for late := time.Now().Add(2 * time.Second); !d.plot.exact && e.boskos != e.steward && time.Now().Before(late); {
+	for late := time.Now().Add(time.Second); d.cached && e.boskos != e.steward && time.Now().Before(late); {
 		if e.boskos.status < http.StatusBadRequest && o.kind != metric {
 			return e
 		}
@@ -120,14 +101,33 @@ func (d *duel) again(e exchange, build func(func(string) string) request, o oper
 	return e
 }
 
-func (d *duel) intended(e exchange) bool {
-	for _, row := range differences() {
-		if row.match(d, e) {
-			d.seen[row.name]++
-			return true
-		}
+// catchUp waits until a server with a cache has seen the last change, where it would else make one resource too many or
+// reset one too few.
+func (d *duel) catchUp(o operation) {
+	if !d.cached || o.kind != reset && (o.kind != acquire || o.typ != dynamic) {
+		return
 	}
-	return false
+	r := call("/metric", "type", d.plot.typ(o.typ))
+	r.method = http.MethodGet
+	for late := time.Now().Add(time.Second); d.oracle.must(d.t, r) != d.ours.must(d.t, r) && time.Now().Before(late); {
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+// place is where an acquire stands in its queue.
+func (d *duel) place(o operation) (meant, boskos int) {
+	if o.kind != acquire {
+		return 0, 0
+	}
+	return d.queue(o).ask(o.id)
+}
+
+func (d *duel) queue(o operation) *places {
+	key := fmt.Sprint(o.typ, o.state)
+	if d.queues[key] == nil {
+		d.queues[key] = &places{}
+	}
+	return d.queues[key]
 }
 
 // request turns an operation into a request, for which each server puts its own names, and says who makes it.
@@ -161,8 +161,8 @@ func (d *duel) request(o operation, l lease, i int) (build func(real func(string
 			state = o.state
 		}
 		body := o.body
-		if !d.plot.exact && !slices.Contains(d.plot.statics(pair), l.name) {
-			body = ""
+		if !slices.Contains(d.plot.named(), l.name) {
+			body = "" // it would show in a later answer which of several this was
 		}
 		return func(real func(string) string) request {
 			r := call("/update", "name", real(l.name), "owner", owner, "state", state)
@@ -188,22 +188,14 @@ func (d *duel) lease(o operation) lease {
 	if len(d.leases) > 0 && o.lease%8 != 0 {
 		return d.leases[o.lease%len(d.leases)]
 	}
-	names := d.named()
+	names := d.plot.named()
 	return lease{names[o.lease%len(names)], o.owner, o.state}
-}
-
-// named are the resources that both servers know by the same name.
-func (d *duel) named() []string {
-	if d.plot.exact {
-		return d.plot.statics(unknown)
-	}
-	return d.plot.statics(pair)
 }
 
 func (d *duel) choose(o operation) []string {
 	var names []string
 	for _, n := range o.names {
-		all := append(d.named(), "nowhere")
+		all := append(d.plot.named(), "nowhere")
 		names = append(names, all[n%len(all)])
 	}
 	return names
@@ -222,31 +214,43 @@ func (d *duel) ask(s *side, build func(func(string) string) request, o operation
 		}
 		return common
 	}))
-	if d.plot.exact {
-		return a.plain(s.names)
+	a = d.common(s, a, o)
+	a.body = sorted(o.kind, a.body)
+	return a
+}
+
+// sorted puts what came in the order of the last change into that of the names.
+func sorted(k kind, body string) string {
+	var owners map[string]string
+	var taken []map[string]any
+	var all any
+	switch {
+	case k == reset && json.Unmarshal([]byte(body), &owners) == nil:
+		all = owners
+	case k == acquireByState && json.Unmarshal([]byte(body), &taken) == nil:
+		slices.SortFunc(taken, func(a, b map[string]any) int { return cmp.Compare(fmt.Sprint(a["name"]), fmt.Sprint(b["name"])) })
+		all = taken
+	default:
+		return body
 	}
-	return d.common(s, a, o)
+	text, err := json.Marshal(all)
+	if err != nil {
+		return body
+	}
+	return string(text)
 }
 
 // common puts the common names where the order among equals is not compared. A name is common for one lease.
 func (d *duel) common(s *side, a answer, o operation) answer {
 	var granted struct{ Name string }
 	if o.kind == acquire && a.status == http.StatusOK && json.Unmarshal([]byte(a.body), &granted) == nil {
-		if !slices.Contains(d.plot.statics(pair), granted.Name) {
+		if !slices.Contains(d.plot.named(), granted.Name) {
 			s.names[granted.Name] = fmt.Sprintf("LEASE-%03d", d.grants)
 		}
 	}
 	a.body = times().ReplaceAllString(a.body, `"$1":"TIME"`)
 	for name, common := range s.names {
 		a.body = strings.ReplaceAll(a.body, name, common)
-	}
-	var owners map[string]string
-	if o.kind == reset && a.status == http.StatusOK && json.Unmarshal([]byte(a.body), &owners) == nil {
-		sorted, err := json.Marshal(owners)
-		if err != nil {
-			d.t.Fatal(err)
-		}
-		a.body = string(sorted)
 	}
 	return a
 }
@@ -260,6 +264,7 @@ func (d *duel) note(o operation, e exchange, owner string) {
 	case acquire:
 		var got struct{ Name string }
 		d.decode(e.boskos, &got)
+		d.queue(o).leave(o.id)
 		d.grants++
 		d.leases = append(d.leases, lease{got.Name, o.owner, o.dest})
 	case acquireByState:
@@ -289,24 +294,22 @@ func (d *duel) decode(a answer, out any) {
 // forget drops a lease, and its common name where that lasts no longer.
 func (d *duel) forget(name string) {
 	d.leases = slices.DeleteFunc(d.leases, func(l lease) bool { return l.name == name })
-	if d.plot.exact {
-		return
-	}
 	for _, s := range []*side{&d.oracle, &d.ours} {
 		maps.DeleteFunc(s.names, func(_, common string) bool { return common == name })
 	}
 }
 
-// undo gives back what Boskos took before it found one missing, and makes the same changes on steward-pool, which takes
-// nothing: the order of the last changes has to stay the same.
+// undo gives back what Boskos took before it found one missing, where steward-pool took nothing.
 func (d *duel) undo(o operation, owner string) {
-	const row = "acquirebystate is all or nothing"
+	if d.cached {
+		<-time.After(100 * time.Millisecond) // until Boskos knows what it has taken
+	}
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(d.choose(o)))) {
 		r := call("/release", "name", name, "dest", o.state, "owner", owner)
-		if d.oracle.must(d.t, r).status == http.StatusOK {
-			d.seen[row]++
-			d.log = append(d.log, row+": "+name+" is given back")
-			d.cycle(&d.ours, name, o.state)
+		if d.oracle.must(d.t, r).status != http.StatusOK || d.ours.must(d.t, r).status == http.StatusOK {
+			continue
 		}
+		d.seen[allOrNothing]++
+		d.log = append(d.log, allOrNothing+": Boskos gives back "+name)
 	}
 }

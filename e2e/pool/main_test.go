@@ -84,9 +84,6 @@ func prepare(dir string) error {
 }
 
 func build(ctx context.Context, root, dir string) error {
-	if _, err := os.Stat(filepath.Join(root, "cmd", "steward-pool")); err != nil {
-		return nil // its tests are skipped
-	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-p", "2", "-o", dir+string(filepath.Separator), "./cmd/steward-pool")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {

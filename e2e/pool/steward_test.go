@@ -5,8 +5,8 @@ package pool
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -34,16 +34,16 @@ func startSteward(t testing.TB, config string, flags ...string) *steward {
 	return s
 }
 
+// compat makes it answer as Boskos does where it would else be better.
+const compat = "--compat"
+
 // newSteward is one that has yet to start.
 func newSteward(t testing.TB, config string, flags ...string) *steward {
 	t.Helper()
-	if _, err := exec.LookPath("steward-pool"); err != nil {
-		t.Skip(err)
-	}
 	s := &steward{t: t, dir: t.TempDir()}
 	s.configure(config)
 	s.flags = append([]string{
-		"--config=boskos-resources.yaml", "--data-dir=data", "--bind=127.0.0.1",
+		"--config=boskos-resources.yaml", "--data-dir=data", "--bind-address=127.0.0.1",
 		"--port=0", "--health-port=0", "--metrics-port=0", "--pprof-port=0",
 	}, flags...)
 	return s
@@ -67,11 +67,11 @@ func (s *steward) start() {
 // launch is start for a program that may end instead; it says whether it serves.
 func (s *steward) launch() bool {
 	s.t.Helper()
-	serving := make(chan map[string]string, 1)
+	serving := make(chan map[string]any, 1)
 	command := slices.Concat(s.wrap, []string{"steward-pool"}, s.flags)
 	s.proc = start(s.t, filepath.Join(s.dir, "steward-pool.log"), func(line []byte) bool {
-		var entry map[string]string
-		if json.Unmarshal(line, &entry) != nil || entry["msg"] != "serving" {
+		var entry map[string]any
+		if json.Unmarshal(line, &entry) != nil || entry["msg"] != "Serving" {
 			return true
 		}
 		serving <- entry
@@ -79,7 +79,7 @@ func (s *steward) launch() bool {
 	}, command[0], command[1:]...)
 	select {
 	case entry := <-serving:
-		s.address, s.metrics, s.health = address(entry["api"]), entry["metrics"], entry["health"]
+		s.address, s.metrics, s.health = address(fmt.Sprint(entry["address"])), fmt.Sprint(entry["metrics"]), fmt.Sprint(entry["health"])
 		return true
 	case <-s.proc.exited:
 		return false
