@@ -5,6 +5,7 @@ package lease
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -118,6 +119,28 @@ func (p *Pool) deliver(key string) []*Resource {
 	return nil
 }
 
+// Granted returns what a request holds: its answer may have been lost on the way. Two owners may use one name for their
+// requests, and each gets its own.
+func (p *Pool) Granted(c Claim) []*Resource {
+	var got []*Resource
+	for id := range p.requests[c.Request] {
+		if r := p.ByLease(id); r.Owner == c.Owner && r.Lease.From == c.From && r.Lease.TTL > 0 {
+			got = append(got, r)
+		}
+	}
+	slices.SortFunc(got, func(a, b *Resource) int { return cmp.Compare(a.Name, b.Name) })
+	return got
+}
+
+// Ahead returns how many are to be served before a claim that waits.
+func (p *Pool) Ahead(now time.Time, c Claim) int {
+	w := p.waiters[waiterKey(c.Request, c.From, c.Wants)]
+	if w == nil || w.Parked {
+		return 0
+	}
+	return max(p.position(now, w), 0)
+}
+
 // Leave tells that the caller of a waiter stopped waiting for the answer. The waiter keeps its place for a while (P-11).
 func (p *Pool) Leave(now time.Time, key string) {
 	w := p.waiters[key]
@@ -140,6 +163,18 @@ func (p *Pool) Withdraw(now time.Time, key string) {
 	for _, want := range w.Wants {
 		p.match(now, place{want.Type, w.From})
 	}
+}
+
+// WithdrawRequest forgets what an owner waits for under a name, and returns how many waiters that were.
+func (p *Pool) WithdrawRequest(now time.Time, request, owner string) int {
+	n := 0
+	for _, key := range slices.Sorted(maps.Keys(p.waiters)) {
+		if w := p.waiters[key]; w != nil && w.Request == request && w.Owner == owner {
+			p.Withdraw(now, key)
+			n++
+		}
+	}
+	return n
 }
 
 // takeNow serves a claim without a name: from what is left when every waiter who is present has had its turn.
@@ -181,7 +216,7 @@ func (p *Pool) grant(now time.Time, r *Resource, w *Waiter) *Resource {
 	n.Owner, n.State, n.Updated = w.Owner, w.To, now
 	n.Epoch++
 	n.Lease = &Lease{
-		ID: p.ids(), Holder: w.Holder, Since: now, TTL: w.TTL, From: w.From,
+		ID: p.ids(), Holder: w.Holder, Since: now, TTL: w.TTL, Request: w.Request, From: w.From,
 		Charged: p.charge(r.Type, w.Account), Reservation: p.underReservation(now, r, w.Account),
 	}
 	if w.TTL > 0 {

@@ -59,6 +59,8 @@ type Lease struct {
 	Until time.Time `json:"until,omitzero"`
 	// TTL is what a renewal adds.
 	TTL time.Duration `json:"ttl,omitempty"`
+	// Request is the request that it answered.
+	Request string `json:"request,omitempty"`
 	// From is the state in which the resource was taken.
 	From string `json:"from,omitempty"`
 	// Reservation is the reservation that it was taken under.
@@ -94,6 +96,20 @@ type Ended struct {
 	// Why is how it ended, one of the reasons below; Note is what somebody said about it.
 	Why  string `json:"why"`
 	Note string `json:"note,omitempty"`
+}
+
+// Query chooses leases that ended. Empty fields choose all.
+type Query struct {
+	Resource, Type, Account, Owner string
+	// Since and Until bound when a lease ended: from, and before.
+	Since, Until time.Time
+}
+
+// Matches tells whether a lease is chosen.
+func (q Query) Matches(e *Ended) bool {
+	return (q.Resource == "" || q.Resource == e.Resource) && (q.Type == "" || q.Type == e.Type) &&
+		(q.Account == "" || q.Account == e.Account) && (q.Owner == "" || q.Owner == e.Owner) &&
+		(q.Since.IsZero() || !e.Until.Before(q.Since)) && (q.Until.IsZero() || e.Until.Before(q.Until))
 }
 
 // How a lease ends.

@@ -26,16 +26,18 @@ type Pool struct {
 	reservations map[string]*Reservation
 	static       map[string]Static // what the configuration lists
 
-	types  map[string]*typeIndex
-	turns  map[string]*turn
-	places map[string]map[string]*spot // type → state
-	pods   map[string]map[string]bool  // pod → resources
-	leases map[string]string           // lease → resource
-	taken  map[string]int              // reservation → leases under it
-	alarms alarms
-	armed  map[alarmID]time.Time
-	seq    uint64
-	born   time.Time // no silence before it counts
+	types    map[string]*typeIndex
+	turns    map[string]*turn
+	places   map[string]map[string]*spot // type → state
+	pods     map[string]map[string]bool  // pod → resources
+	leases   map[string]string           // lease → resource
+	past     map[string]string           // last lease that ended → resource
+	requests map[string]map[string]bool  // request → leases
+	taken    map[string]int              // reservation → leases under it
+	alarms   alarms
+	armed    map[alarmID]time.Time
+	seq      uint64
+	born     time.Time // no silence before it counts
 
 	// The batch under way.
 	undo    []func()
@@ -82,7 +84,7 @@ func NewPool(opts Options, state State, now time.Time) (*Pool, error) {
 		dynamics: map[string]*Dynamic{}, reservations: map[string]*Reservation{}, static: map[string]Static{},
 		types: map[string]*typeIndex{}, turns: map[string]*turn{}, places: map[string]map[string]*spot{},
 		pods:   map[string]map[string]bool{},
-		leases: map[string]string{}, taken: map[string]int{}, dirty: map[Ref]bool{}, armed: map[alarmID]time.Time{}, born: now,
+		leases: map[string]string{}, past: map[string]string{}, requests: map[string]map[string]bool{}, taken: map[string]int{}, dirty: map[Ref]bool{}, armed: map[alarmID]time.Time{}, born: now,
 	}
 	for _, r := range state {
 		if err := p.load(r, now); err != nil {

@@ -173,6 +173,27 @@ func (p *Pool) Force(now time.Time, name, to, by string) error {
 	return nil
 }
 
+// Extend lets a lease go on for a time from now, in the name of a person. One of Boskos's interface counts as renewed by then.
+func (p *Pool) Extend(now time.Time, name string, by time.Duration) error {
+	r := p.resources[name]
+	if r == nil {
+		return &NoneFree{name}
+	}
+	if !r.Held() {
+		return &Invalid{"nobody holds " + name}
+	}
+	n := r.copy()
+	if r.Lease == nil || r.Lease.Until.IsZero() {
+		n.Updated = later(r.Updated, now.Add(by-max(p.policy.idle(), 0)))
+	} else {
+		l := *r.Lease
+		l.Until = later(l.Until, now.Add(by))
+		n.Lease = &l
+	}
+	p.setResource(name, n, false)
+	return nil
+}
+
 // Unclaim gives back what nobody was there to take, as if it had never been lent.
 func (p *Pool) Unclaim(now time.Time, id string) {
 	r := p.resources[p.leases[id]]

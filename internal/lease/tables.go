@@ -31,6 +31,9 @@ func (p *Pool) index(r *Resource) {
 		p.types[r.Type] = t
 	}
 	t.resources[r.Name] = true
+	if r.Last != nil && r.Last.Lease != "" {
+		p.past[r.Last.Lease] = r.Name
+	}
 	t.states[r.State]++
 	t.owners[r.Owner]++
 	if !r.Held() {
@@ -48,12 +51,21 @@ func (p *Pool) index(r *Resource) {
 	if r.Lease != nil {
 		p.leases[r.Lease.ID] = r.Name
 		p.taken[r.Lease.Reservation]++
+		if req := r.Lease.Request; req != "" {
+			if p.requests[req] == nil {
+				p.requests[req] = map[string]bool{}
+			}
+			p.requests[req][r.Lease.ID] = true
+		}
 	}
 }
 
 func (p *Pool) unindex(r *Resource) {
 	t := p.types[r.Type]
 	delete(t.resources, r.Name)
+	if r.Last != nil && r.Last.Lease != "" {
+		delete(p.past, r.Last.Lease)
+	}
 	less(t.states, r.State)
 	less(t.owners, r.Owner)
 	if len(t.resources) == 0 {
@@ -67,13 +79,19 @@ func (p *Pool) unindex(r *Resource) {
 	}
 	h := r.holder()
 	p.count(r.Type, h.Account, -1)
-	delete(p.pods[h.Pod], r.Name)
-	if len(p.pods[h.Pod]) == 0 {
-		delete(p.pods, h.Pod)
-	}
+	drop(p.pods, h.Pod, r.Name)
 	if r.Lease != nil {
 		delete(p.leases, r.Lease.ID)
 		less(p.taken, r.Lease.Reservation)
+		drop(p.requests, r.Lease.Request, r.Lease.ID)
+	}
+}
+
+// drop takes a member out of a set, and forgets a set that is empty.
+func drop(sets map[string]map[string]bool, key, member string) {
+	delete(sets[key], member)
+	if len(sets[key]) == 0 {
+		delete(sets, key)
 	}
 }
 

@@ -17,6 +17,9 @@ func (p *Pool) Get(name string) *Resource { return p.resources[name] }
 // ByLease returns the resource of a lease, or nil.
 func (p *Pool) ByLease(id string) *Resource { return p.resources[p.leases[id]] }
 
+// EndedLease returns the resource whose last lease had an id and has ended, or nil.
+func (p *Pool) EndedLease(id string) *Resource { return p.resources[p.past[id]] }
+
 // Types returns the types of which there is something or may be, sorted.
 func (p *Pool) Types() []string {
 	all := map[string]bool{}

@@ -57,7 +57,7 @@ func OpenHistory(dir string, log *logrus.Entry) (*History, error) {
 	if err := h.mend(); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	if err := h.Each(Query{}, func(e *lease.Ended) bool { h.known[markOf(e)] = true; return true }); err != nil {
+	if err := h.Each(lease.Query{}, func(e *lease.Ended) bool { h.known[markOf(e)] = true; return true }); err != nil {
 		return nil, err
 	}
 	go h.write()
@@ -171,21 +171,8 @@ func (h *History) appendDay(day string, batch []*lease.Ended) error {
 	return errors.Join(f.Sync(), f.Close(), syncDir(h.dir))
 }
 
-// Query chooses leases. Empty fields choose all.
-type Query struct {
-	Resource, Type, Account, Owner string
-	// Since and Until bound when a lease ended: from, and before.
-	Since, Until time.Time
-}
-
-func (q Query) matches(e *lease.Ended) bool {
-	return (q.Resource == "" || q.Resource == e.Resource) && (q.Type == "" || q.Type == e.Type) &&
-		(q.Account == "" || q.Account == e.Account) && (q.Owner == "" || q.Owner == e.Owner) &&
-		(q.Since.IsZero() || !e.Until.Before(q.Since)) && (q.Until.IsZero() || e.Until.Before(q.Until))
-}
-
 // Each visits leases that ended, the latest day first and within a day in order, until visit returns false.
-func (h *History) Each(q Query, visit func(*lease.Ended) bool) error {
+func (h *History) Each(q lease.Query, visit func(*lease.Ended) bool) error {
 	files, err := h.days()
 	if err != nil {
 		return err
@@ -202,7 +189,7 @@ func (h *History) Each(q Query, visit func(*lease.Ended) bool) error {
 	return nil
 }
 
-func eachLine(file string, q Query, visit func(*lease.Ended) bool) (bool, error) {
+func eachLine(file string, q lease.Query, visit func(*lease.Ended) bool) (bool, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return false, err
@@ -221,7 +208,7 @@ func eachLine(file string, q Query, visit func(*lease.Ended) bool) (bool, error)
 		if err := json.Unmarshal(line, &e); err != nil {
 			return false, fmt.Errorf("%s:%d: %w", file, n, err)
 		}
-		if q.matches(&e) && !visit(&e) {
+		if q.Matches(&e) && !visit(&e) {
 			return false, nil
 		}
 	}

@@ -35,6 +35,8 @@ type Settings struct {
 	// Unreviewed are logins whose pull requests Tide merges without review. Whoever is
 	// one of them opens none.
 	Unreviewed []string `yaml:"unreviewed"`
+	Janitor    Janitor  `yaml:"janitor"`
+	Pool       Pool     `yaml:"pool"`
 }
 
 // Repo is what one repository wants.
@@ -130,6 +132,12 @@ func (s *Settings) problems() []error {
 	}
 	if len(s.Repos) == 0 {
 		all = append(all, errors.New("repos: none is named, so nothing would be done; stop the server to switch it off"))
+	}
+	for _, err := range s.Janitor.problems() {
+		all = append(all, fmt.Errorf("janitor: %w", err))
+	}
+	for _, err := range s.Pool.problems() {
+		all = append(all, fmt.Errorf("pool: %w", err))
 	}
 	folded := map[string]string{}
 	for _, name := range s.names() {

@@ -171,7 +171,11 @@ func (s *server) listen() (*serve.Servers, error) {
 
 func (s *server) api() http.Handler {
 	boskos := &leasehttp.Boskos{Pool: s.keeper, Hold: s.opts.Hold, Metrics: s.metrics}
-	return s.metrics.Wrap(boskos.Handler(), "/acquire", "/acquirebystate", "/release", "/reset", "/update", "/metric")
+	v1 := &leasehttp.V1{Pool: s.keeper, History: s.history}
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", v1.Handler())
+	mux.Handle("/", boskos.Handler())
+	return s.metrics.Wrap(mux, "/acquire", "/acquirebystate", "/release", "/reset", "/update", "/metric", "/v1/leases")
 }
 
 func (s *server) health() http.Handler {
