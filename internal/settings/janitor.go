@@ -1,0 +1,83 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Janitor says which accounts may be swept. What may never be is not a setting: it follows from the repository.
+type Janitor struct {
+	Pool   []string          `yaml:"pool"`   // Boskos's configuration files, relative to the repository
+	Types  map[string]string `yaml:"types"`  // resource type -> what it is: project, account, or none
+	Within []string          `yaml:"within"` // folders/N, organizations/N, ou-…: an account has to lie in one
+	Labels map[string]string `yaml:"labels"` // or has to have one of these
+	Deny   []string          `yaml:"deny"`   // never swept, beyond what the repository says
+	Keep   []string          `yaml:"keep"`   // objects that stay: "KIND GLOB", such as "iam.serviceAccounts prow-*"
+	Brake  int               `yaml:"brake"`  // more objects than this are not deleted on first sight; 0 is the default
+}
+
+// The kinds of accounts.
+const (
+	AccountProject = "project" // of Google Cloud
+	AccountAWS     = "account"
+	AccountNone    = "none" // somebody else cleans it
+)
+
+const maxBrake = 100_000
+
+var (
+	withinForm = regexp.MustCompile(`^((folders|organizations)/[0-9]{1,20}|(ou|r|o)-[a-z0-9-]{4,80})$`)
+	keepForm   = regexp.MustCompile(`^[a-z0-9]+\.[A-Za-z0-9]+ \S{1,200}$`)
+)
+
+func (j Janitor) problems() []error {
+	var all []error
+	fault := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
+	for _, file := range j.Pool {
+		if !fs.ValidPath(file) || file == "." {
+			fault("pool: %q is not a file of the repository", file)
+		}
+	}
+	for _, typ := range slices.Sorted(maps.Keys(j.Types)) {
+		if !slices.Contains([]string{AccountProject, AccountAWS, AccountNone}, j.Types[typ]) {
+			fault("types: %s is %q, not project, account or none", typ, j.Types[typ])
+		}
+	}
+	for _, within := range j.Within {
+		if !withinForm.MatchString(within) {
+			fault("within: %q is not folders/NUMBER, organizations/NUMBER or an id of AWS Organizations", within)
+		}
+	}
+	for key, value := range j.Labels {
+		if key == "" || value == "" {
+			fault("labels: %q: %q needs both", key, value)
+		}
+	}
+	for _, id := range j.Deny {
+		if strings.TrimSpace(id) != id || id == "" {
+			fault("deny: %q is no account", id)
+		}
+	}
+	for _, keep := range j.Keep {
+		_, glob, _ := strings.Cut(keep, " ")
+		if _, err := path.Match(glob, ""); err != nil || !keepForm.MatchString(keep) {
+			fault("keep: %q is not KIND GLOB, such as iam.serviceAccounts prow-*", keep)
+		}
+	}
+	if j.Brake < 0 || j.Brake > maxBrake {
+		fault("brake: %d is not between 0 and %d", j.Brake, maxBrake)
+	}
+	if len(j.Pool) > 0 && len(j.Within) == 0 && len(j.Labels) == 0 {
+		all = append(all, errors.New("within or labels: one is needed, or no account may be swept"))
+	}
+	return all
+}
