@@ -280,6 +280,7 @@ func (k *Keeper) Acquire(ctx context.Context, c Claim, hold time.Duration) ([]*R
 		}
 		if !p.possible(c) {
 			p.Leave(now, key)
+			c.Waits = false
 			return
 		}
 		if other := k.waiting[key]; other != nil {

@@ -25,6 +25,16 @@ type personal struct {
 	By     Duration `json:"by"` // for extend
 	// For is the person in whose name a trusted caller asks.
 	For string `json:"for"`
+	// Epoch, where it is set, is that of the lease that is meant: another one stays as it is.
+	Epoch uint64 `json:"epoch"`
+}
+
+// meant tells whether a resource is as it was when the person looked at it.
+func (b personal) meant(p *lease.Pool, name string) error {
+	if found := p.Get(name); b.Epoch != 0 && found != nil && found.Epoch != b.Epoch {
+		return &lease.Stale{Resource: name}
+	}
+	return nil
 }
 
 // person reads the body and asks whether the caller may.
@@ -89,7 +99,15 @@ func (v *V1) force(w http.ResponseWriter, r *http.Request) error {
 	if to == "" {
 		to = lease.Dirty
 	}
-	return v.changed(w, r, name, func(p *lease.Pool, now time.Time) error { return p.Force(now, name, to, by) })
+	if body.Reason != "" {
+		by += ": " + body.Reason
+	}
+	return v.changed(w, r, name, func(p *lease.Pool, now time.Time) error {
+		if err := body.meant(p, name); err != nil {
+			return err
+		}
+		return p.Force(now, name, to, by)
+	})
 }
 
 func (v *V1) extend(w http.ResponseWriter, r *http.Request) error {
@@ -100,7 +118,12 @@ func (v *V1) extend(w http.ResponseWriter, r *http.Request) error {
 	if body.By <= 0 || body.By > Duration(maxTTL) {
 		return bad(fmt.Sprintf("by %v is not between 1s and %v", time.Duration(body.By), maxTTL))
 	}
-	return v.changed(w, r, name, func(p *lease.Pool, now time.Time) error { return p.Extend(now, name, time.Duration(body.By)) })
+	return v.changed(w, r, name, func(p *lease.Pool, now time.Time) error {
+		if err := body.meant(p, name); err != nil {
+			return err
+		}
+		return p.Extend(now, name, time.Duration(body.By))
+	})
 }
 
 func (v *V1) quarantine(w http.ResponseWriter, r *http.Request) error {
@@ -154,17 +177,32 @@ func (v *V1) reserve(w http.ResponseWriter, r *http.Request) error {
 	if body.For != "" {
 		by = body.For + " through " + by
 	}
+	wanted := lease.Reservation{
+		Type: body.Type, Count: body.Count, Account: body.Account, From: body.From.UTC(), Until: body.Until.UTC(), By: by, Reason: body.Reason,
+	}
 	var out *lease.Reservation
 	err = v.do(r, func(p *lease.Pool, now time.Time) (err error) {
-		out, err = p.Reserve(now, lease.Reservation{
-			Type: body.Type, Count: body.Count, Account: body.Account, From: body.From, Until: body.Until, By: by, Reason: body.Reason,
-		})
+		if out = same(p, wanted); out == nil {
+			out, err = p.Reserve(now, wanted)
+		}
 		return err
 	})
 	if err == nil {
 		answer(w, http.StatusOK, out)
 	}
 	return err
+}
+
+// same finds a reservation that is word for word what is wanted: who repeats a call whose answer was lost gets it.
+func same(p *lease.Pool, wanted lease.Reservation) *lease.Reservation {
+	for _, one := range p.Reservations() {
+		there := *one
+		there.ID, there.From, there.Until = "", wanted.From, wanted.Until
+		if there == wanted && one.From.Equal(wanted.From) && one.Until.Equal(wanted.Until) {
+			return one
+		}
+	}
+	return nil
 }
 
 func (v *V1) cancel(w http.ResponseWriter, r *http.Request) error {

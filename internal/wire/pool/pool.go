@@ -6,6 +6,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -25,17 +26,24 @@ import (
 	"sigs.k8s.io/steward/internal/lease"
 	"sigs.k8s.io/steward/internal/leasehttp"
 	"sigs.k8s.io/steward/internal/leaselog"
+	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/wire/serve"
 )
 
 // Options are the flags of steward-pool.
 type Options struct {
-	Config  string // Boskos's resources
-	DataDir string
+	Config   string // Boskos's resources
+	Settings string // steward.yaml; "" for the defaults
+	DataDir  string
+
+	BasicAuthFile            string // of htpasswd
+	OIDCIssuer, OIDCAudience string
+	RequireAuth              bool
 
 	BindAddress                              string
 	Port, HealthPort, MetricsPort, PprofPort int
 
+	// Policy is what flags say; settings fill what they leave open.
 	Policy lease.Policy
 	Hold   time.Duration // of /acquire with a request_id
 	Grace  time.Duration
@@ -59,6 +67,8 @@ type server struct {
 	metrics   *leasehttp.Metrics
 	history   *leaselog.History
 	config    config
+	settings  settings.Pool
+	gate      *leasehttp.Gate
 	addresses Addresses
 	ready     atomic.Bool
 }
@@ -69,7 +79,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 		opts.Log = logrus.NewEntry(logrus.StandardLogger())
 	}
 	s := &server{opts: opts, log: opts.Log, registry: prometheus.NewRegistry(), config: config{path: opts.Config}}
-	first, err := s.config.read()
+	first, err := s.prepare(ctx)
 	if err != nil {
 		return err
 	}
@@ -83,7 +93,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.history.Close()) }()
 	s.keeper = lease.NewKeeper(lease.KeeperOptions{
-		Store: store, Pool: lease.Options{Policy: opts.Policy, IDs: newID, Names: newName}, Ended: s.history.Append,
+		Store: store, Pool: lease.Options{Policy: s.policy(), IDs: newID, Names: newName}, Ended: s.history.Append,
 	})
 	s.metrics = leasehttp.NewMetrics(s.registry, s.keeper)
 	servers, err := s.listen()
@@ -92,6 +102,65 @@ func Run(ctx context.Context, opts Options) (err error) {
 	}
 	defer servers.Close()
 	return s.serve(ctx, servers, first)
+}
+
+// prepare reads what has to be right before anything is served.
+func (s *server) prepare(ctx context.Context) (lease.Config, error) {
+	first, err := s.config.read()
+	if err != nil {
+		return first, err
+	}
+	if s.opts.Settings != "" {
+		content, err := os.ReadFile(s.opts.Settings)
+		if err != nil {
+			return first, fmt.Errorf("--settings: %w", err)
+		}
+		parsed, err := settings.Parse(content)
+		if err != nil {
+			return first, fmt.Errorf("--settings: %w", err)
+		}
+		s.settings = parsed.Pool
+	}
+	s.gate, err = s.newGate(ctx)
+	return first, err
+}
+
+// policy is that of the flags, and of the settings where flags say nothing.
+func (s *server) policy() lease.Policy {
+	p, set := s.opts.Policy, s.settings.Policy()
+	p.FIFO = p.FIFO || set.FIFO
+	p.Aging = cmp.Or(p.Aging, set.Aging)
+	p.Classes, p.Accounts = set.Classes, set.Accounts
+	return p
+}
+
+func (s *server) newGate(ctx context.Context) (*leasehttp.Gate, error) {
+	g := &leasehttp.Gate{
+		Required:  s.opts.RequireAuth,
+		Rules:     func() []lease.Rule { return s.settings.Rules },
+		Operators: func() []string { return s.settings.Operators },
+	}
+	if s.opts.BasicAuthFile != "" {
+		users, err := leasehttp.OpenUsers(s.opts.BasicAuthFile)
+		if err != nil {
+			return nil, fmt.Errorf("--basic-auth-file: %w", err)
+		}
+		g.Basic = users
+	}
+	if s.opts.OIDCIssuer != "" {
+		if s.opts.OIDCAudience == "" {
+			return nil, errors.New("--oidc-audience: needed with --oidc-issuer, or a token for somebody else would do")
+		}
+		issuer, err := leasehttp.NewOIDC(ctx, s.opts.OIDCIssuer, s.opts.OIDCAudience)
+		if err != nil {
+			return nil, fmt.Errorf("--oidc-issuer: %w", err)
+		}
+		g.Tokens = append(g.Tokens, issuer)
+	}
+	if g.Required && g.Basic == nil && len(g.Tokens) == 0 {
+		return nil, errors.New("--require-auth: nobody could ever enter; give --basic-auth-file or --oidc-issuer too")
+	}
+	return g, nil
 }
 
 func (s *server) serve(ctx context.Context, servers *serve.Servers, first lease.Config) error {
@@ -130,6 +199,24 @@ func (s *server) serving(ctx context.Context) {
 		s.opts.Started(s.addresses)
 	}
 	go s.follow(ctx)
+	go s.forget(ctx)
+}
+
+// forget drops history that is older than the settings want, once a day.
+func (s *server) forget(ctx context.Context) {
+	keep := cmp.Or(time.Duration(s.settings.History), settings.DefaultHistory)
+	tick := time.NewTicker(24 * time.Hour)
+	defer tick.Stop()
+	for {
+		if err := s.history.Prune(time.Now().Add(-keep)); err != nil {
+			s.log.WithError(err).Error("old history not removed")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // follow applies the configuration whenever its content changed. One that is wrong changes nothing and is named once.
@@ -170,8 +257,8 @@ func (s *server) listen() (*serve.Servers, error) {
 }
 
 func (s *server) api() http.Handler {
-	boskos := &leasehttp.Boskos{Pool: s.keeper, Hold: s.opts.Hold, Metrics: s.metrics}
-	v1 := &leasehttp.V1{Pool: s.keeper, History: s.history}
+	boskos := &leasehttp.Boskos{Pool: s.keeper, Hold: s.opts.Hold, Access: s.gate, Metrics: s.metrics}
+	v1 := &leasehttp.V1{Pool: s.keeper, Access: s.gate, People: s.gate, History: s.history}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", v1.Handler())
 	mux.Handle("/", boskos.Handler())

@@ -1,0 +1,283 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// memory is a store that can be told to fail.
+type memory struct {
+	mu      sync.Mutex
+	state   map[Ref]Record
+	commits [][]Record
+	fail    error
+}
+
+func (m *memory) Load(context.Context) (State, Epoch, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var state State
+	for _, r := range m.state {
+		state = append(state, r)
+	}
+	return state, 1, nil
+}
+
+func (m *memory) Commit(_ context.Context, _ Epoch, records []Record) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	m.commits = append(m.commits, records)
+	for _, r := range records {
+		if r.Gone {
+			delete(m.state, r.Ref())
+		} else {
+			m.state[r.Ref()] = r
+		}
+	}
+	return nil
+}
+
+func (m *memory) breaks(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
+}
+
+// keep serves a pool until the test ends, and returns what Run returned.
+func keep(t *testing.T, store *memory, c Config) (*Keeper, func() error) {
+	t.Helper()
+	if store.state == nil {
+		store.state = map[Ref]Record{}
+	}
+	k := NewKeeper(KeeperOptions{Store: store, Pool: Options{IDs: numbered("lease-"), Names: numbered("made-")}})
+	ctx, stop := context.WithCancel(t.Context())
+	done, ready := make(chan error, 1), make(chan struct{})
+	go func() { done <- k.Run(ctx, c, func() { close(ready) }) }()
+	<-ready
+	end := sync.OnceValue(func() error {
+		stop()
+		return <-done
+	})
+	t.Cleanup(func() { _ = end() })
+	return k, end
+}
+
+func TestHandOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := keep(t, &memory{}, projects(1, Free))
+		first, err := k.Acquire(t.Context(), want("a", "1"), time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []*Resource
+		waiting := make(chan error)
+		go func() {
+			var err error
+			got, err = k.Acquire(t.Context(), want("b", "2"), time.Minute)
+			waiting <- err
+		}()
+		synctest.Wait()
+		begun := time.Now()
+		if err := k.Do(t.Context(), func(p *Pool, now time.Time) {
+			release(t, p, now, first[0], Free)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-waiting; err != nil || got[0].Owner != "b" {
+			t.Fatalf("waiter got %v, %v", got, err)
+		}
+		if waited := time.Since(begun); waited != 0 {
+			t.Errorf("handed over after %v", waited)
+		}
+	})
+}
+
+func TestHoldEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := keep(t, &memory{}, projects(1, Busy))
+		begun := time.Now()
+		_, err := k.Acquire(t.Context(), want("b", "2"), 3*time.Second)
+		var none *NoneFree
+		if !errors.As(err, &none) || time.Since(begun) != 3*time.Second {
+			t.Errorf("after %v: %v, want NoneFree after 3s", time.Since(begun), err)
+		}
+		begun = time.Now()
+		c := want("b", "2")
+		c.Wants = []Want{{"nothing", 1}}
+		var unknown *UnknownType
+		if _, err := k.Acquire(t.Context(), c, 3*time.Second); !errors.As(err, &unknown) || time.Since(begun) != 0 {
+			t.Errorf("after %v: %v, want UnknownType at once", time.Since(begun), err)
+		}
+	})
+}
+
+// TestCallerGone: what is granted to a caller who has gone is taken back, and goes to the next.
+func TestCallerGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := keep(t, &memory{}, projects(1, Free))
+		ctx, cancel := context.WithCancel(t.Context())
+		err := k.Do(ctx, func(p *Pool, now time.Time) { cancel() }) // it has begun, and is awaited
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := k.claimed(ctx, []*Resource{mustTake(t, k)}, nil); !errors.Is(err, context.Canceled) {
+			t.Fatalf("%v, %v", got, err)
+		}
+		mustTake(t, k)
+	})
+}
+
+func mustTake(t *testing.T, k *Keeper) *Resource {
+	t.Helper()
+	got, err := k.Acquire(t.Context(), want("x", ""), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got[0]
+}
+
+// TestRefusedCommit: what the store refuses never was, and the pool goes on.
+func TestRefusedCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		k, _ := keep(t, store, projects(1, Free))
+		store.breaks(fmt.Errorf("full: %w", ErrRefused))
+		if _, err := k.Acquire(t.Context(), want("a", ""), 0); !errors.Is(err, ErrRefused) {
+			t.Fatalf("acquire: %v, want the refusal", err)
+		}
+		store.breaks(nil)
+		if r := mustTake(t, k); r.Epoch != 1 {
+			t.Errorf("epoch %d: the refused lease left a trace", r.Epoch)
+		}
+	})
+}
+
+// TestFailedCommit: after a failure of which nobody knows what it stored, the keeper answers nobody and ends.
+func TestFailedCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		k, end := keep(t, store, projects(1, Free))
+		broken := errors.New("disk full")
+		store.breaks(broken)
+		if _, err := k.Acquire(t.Context(), want("a", ""), 0); !errors.Is(err, broken) {
+			t.Fatalf("acquire: %v", err)
+		}
+		synctest.Wait()
+		if _, err := k.Acquire(t.Context(), want("a", ""), 0); !errors.Is(err, ErrStopped) {
+			t.Fatalf("acquire afterwards: %v, want ErrStopped", err)
+		}
+		if err := end(); !errors.Is(err, broken) {
+			t.Errorf("run: %v", err)
+		}
+	})
+}
+
+// TestLazy (P-20): signs of life are written late and together; a lease is written at once.
+func TestLazy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		k, end := keep(t, store, projects(1, Free))
+		r := mustTake(t, k)
+		before := len(store.commits)
+		for range 10 {
+			err := k.Do(t.Context(), func(p *Pool, now time.Time) {
+				if err := p.Update(now, Grip{Resource: r.Name, Owner: "x"}, Busy, nil); err != nil {
+					t.Error(err)
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := len(store.commits) - before; n != 0 {
+			t.Errorf("%d commits for signs of life within 100 ms", n)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := len(store.commits) - before; n != 1 {
+			t.Errorf("%d commits after a second, want one for all", n)
+		}
+		if err := k.Do(t.Context(), func(p *Pool, now time.Time) { _, _ = p.Renew(now, Grip{Resource: r.Name, Owner: "x"}, 0) }); err != nil {
+			t.Fatal(err)
+		}
+		last := time.Now()
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		if got := store.state[Ref{KindResource, r.Name}].Resource.Updated; !got.Equal(last) {
+			t.Errorf("the last sign of life was lost at the end: %v, want %v", got, last)
+		}
+	})
+}
+
+func TestExpiresByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, _ := keep(t, &memory{}, projects(1, Free))
+		c := want("a", "")
+		c.TTL = time.Minute
+		if _, err := k.Acquire(t.Context(), c, 0); err != nil {
+			t.Fatal(err)
+		}
+		watch, err := k.Watch(t.Context(), func(*Pool) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := <-watch.Changes; r.Resource.State != Dirty || r.Resource.Last.Why != Expired {
+			t.Errorf("watched %+v", r.Resource)
+		}
+		if err := k.Unwatch(t.Context(), watch); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestRestart (P-21): the time without a pool does not count against a holder.
+func TestRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		k, end := keep(t, store, projects(2, Free))
+		c := want("v1", "")
+		c.TTL = time.Minute
+		if _, err := k.Acquire(t.Context(), c, 0); err != nil {
+			t.Fatal(err)
+		}
+		mustTake(t, k)
+		queued := want("waiter", "w")
+		queued.Wants = []Want{{"project", 1}}
+		if _, err := k.Acquire(t.Context(), queued, 0); err == nil {
+			t.Fatal("a third project")
+		}
+		time.Sleep(2 * time.Second)
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		k, _ = keep(t, store, projects(2, Free))
+		var held []string
+		var waiters int
+		if err := k.Do(t.Context(), func(p *Pool, _ time.Time) {
+			for _, r := range p.List("") {
+				held = append(held, r.Owner)
+			}
+			waiters = len(p.waiters)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(held, []string{"v1", "x"}) || waiters != 1 {
+			t.Errorf("after the restart: holders %v, %d waiters", held, waiters)
+		}
+	})
+}
