@@ -4,6 +4,7 @@
 package leasehttp
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ type V1 struct {
 	People People
 	// History may be nil.
 	History History
+	// Issue makes a credential for a resource that is held; nil where none is configured.
+	Issue func(ctx context.Context, r *lease.Resource) (any, error)
 }
 
 // People tells whether a person may do something to a type that is not theirs: release, quarantine, heal, reserve.
@@ -150,6 +153,7 @@ func (v *V1) routes() map[string]handler {
 		"GET /v1/leases/{id}":                  v.lease,
 		"POST /v1/leases/{id}/renew":           v.renew,
 		"POST /v1/leases/{id}/release":         v.release,
+		"POST /v1/leases/{id}/credential":      v.credential,
 		"POST /v1/leases/{id}/transfer":        v.transfer,
 		"GET /v1/types":                        v.types,
 		"GET /v1/resources":                    v.resources,
@@ -429,6 +433,26 @@ func (v *V1) release(w http.ResponseWriter, r *http.Request) error {
 	})
 	if err == nil {
 		answer(w, http.StatusOK, struct{}{})
+	}
+	return err
+}
+
+// credential issues one for the holder of a lease that lasts.
+func (v *V1) credential(w http.ResponseWriter, r *http.Request) error {
+	if v.Issue == nil {
+		return &missing{"the pool's settings name no credentials"}
+	}
+	var found *lease.Resource
+	err := v.do(r, func(p *lease.Pool, _ time.Time) (err error) {
+		found, _, err = held(p, r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	issued, err := v.Issue(r.Context(), found)
+	if err == nil {
+		answer(w, http.StatusOK, issued)
 	}
 	return err
 }

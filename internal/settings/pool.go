@@ -14,13 +14,14 @@ import (
 
 // Pool is what a community decides about the compute that it lends.
 type Pool struct {
-	FIFO      bool                   `yaml:"fifo"`      // in the order of arrival, whoever asks
-	Classes   []string               `yaml:"classes"`   // most urgent first
-	Aging     Duration               `yaml:"aging"`     // who waited longer goes first
-	Accounts  map[string]PoolAccount `yaml:"accounts"`  // "default" is every other one
-	Rules     []lease.Rule           `yaml:"rules"`     // the first that matches says whose a lease is
-	History   Duration               `yaml:"history"`   // how long leases that ended are kept
-	Operators []string               `yaml:"operators"` // users and service accounts who may release, quarantine and reserve
+	FIFO        bool                   `yaml:"fifo"`        // in the order of arrival, whoever asks
+	Classes     []string               `yaml:"classes"`     // most urgent first
+	Aging       Duration               `yaml:"aging"`       // who waited longer goes first
+	Accounts    map[string]PoolAccount `yaml:"accounts"`    // "default" is every other one
+	Rules       []lease.Rule           `yaml:"rules"`       // the first that matches says whose a lease is
+	History     Duration               `yaml:"history"`     // how long leases that ended are kept
+	Credentials map[string]lease.Grant `yaml:"credentials"` // by type: what holders may ask for
+	Operators   []string               `yaml:"operators"`   // users and service accounts who may release, quarantine and reserve
 }
 
 // PoolAccount is what one account may have.
@@ -64,6 +65,11 @@ func (p Pool) problems() []error {
 			if n < 0 {
 				fault("accounts: %s: quota of %s is negative", name, typ)
 			}
+		}
+	}
+	for _, typ := range slices.Sorted(maps.Keys(p.Credentials)) {
+		if err := p.Credentials[typ].Check(); err != nil {
+			fault("credentials: %s: %w", typ, err)
 		}
 	}
 	for i, r := range p.Rules {

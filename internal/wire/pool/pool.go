@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/sirupsen/logrus"
 
+	"sigs.k8s.io/steward/internal/credential"
 	"sigs.k8s.io/steward/internal/lease"
 	"sigs.k8s.io/steward/internal/leasehttp"
 	"sigs.k8s.io/steward/internal/leaselog"
@@ -69,6 +70,7 @@ type server struct {
 	config    config
 	settings  settings.Pool
 	gate      *leasehttp.Gate
+	broker    *credential.Broker // nil where no type has credentials
 	addresses Addresses
 	ready     atomic.Bool
 }
@@ -120,6 +122,11 @@ func (s *server) prepare(ctx context.Context) (lease.Config, error) {
 			return first, fmt.Errorf("--settings: %w", err)
 		}
 		s.settings = parsed.Pool
+	}
+	if len(s.settings.Credentials) > 0 {
+		if s.broker, err = credential.New(ctx, s.settings.Credentials, credential.Options{}); err != nil {
+			return first, err
+		}
 	}
 	s.gate, err = s.newGate(ctx)
 	return first, err
@@ -259,6 +266,9 @@ func (s *server) listen() (*serve.Servers, error) {
 func (s *server) api() http.Handler {
 	boskos := &leasehttp.Boskos{Pool: s.keeper, Hold: s.opts.Hold, Access: s.gate, Metrics: s.metrics}
 	v1 := &leasehttp.V1{Pool: s.keeper, Access: s.gate, People: s.gate, History: s.history}
+	if s.broker != nil {
+		v1.Issue = func(ctx context.Context, r *lease.Resource) (any, error) { return s.broker.Issue(ctx, r) }
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", v1.Handler())
 	mux.Handle("/", boskos.Handler())
