@@ -41,6 +41,7 @@ func images() []image {
 	return []image{
 		{name: "steward", command: "./cmd/steward", title: "jobs, checks and command line of Steward"},
 		{name: "steward-hook", command: "./cmd/steward-hook", title: "plugin server of Steward, behind Prow's hook"},
+		{name: "steward-pool", command: "./cmd/steward-pool", title: "compute pool of Steward, in the place of Boskos"},
 		{name: "steward-git", command: "./cmd/steward", title: "jobs and checks of Steward that compare revisions", git: true},
 	}
 }

@@ -36,6 +36,7 @@ func runs() map[string]func(*testing.T, string) {
 	return map[string]func(*testing.T, string){
 		"steward":      runSteward,
 		"steward-hook": runHook,
+		"steward-pool": runPool,
 		"steward-git":  runWithGit,
 	}
 }
@@ -176,11 +177,25 @@ func fileEntry(t *testing.T, file, target string) entry {
 	return entry{path: target, mode: 0o755, content: content}
 }
 
-// The server starts as an unprivileged account that can write nothing but its data directory, is ready, and drains.
 func runHook(t *testing.T, dir string) {
 	expect(t, try(t, 0, inside(t, dir, "steward-hook", "--help")), "--hmac-secret-file")
 	put(t, filepath.Join(dir, "etc/webhook/hmac"), []byte("secret"), 0o644)
 	put(t, filepath.Join(dir, "etc/steward/steward.yaml"), []byte("repos: {example-org/example-infra: {plugins: [owners]}}\n"), 0o644)
+	runServer(t, dir, inside(t, dir, "steward-hook", "--config=/etc/steward/steward.yaml", "--hmac-secret-file=/etc/webhook/hmac", "--data-dir=/var/lib/steward",
+		"--github-endpoint=http://127.0.0.1:1", "--github-graphql-endpoint=http://127.0.0.1:1/graphql",
+		"--bind-address=127.0.0.1", "--port=0", "--health-port=0", "--metrics-port=0", "--pprof-port=0"))
+}
+
+func runPool(t *testing.T, dir string) {
+	expect(t, try(t, 0, inside(t, dir, "steward-pool", "--help")), "--basic-auth-file")
+	put(t, filepath.Join(dir, "etc/steward/resources.yaml"), []byte("resources: [{type: project, names: [p1]}]\n"), 0o644)
+	runServer(t, dir, inside(t, dir, "steward-pool", "--config=/etc/steward/resources.yaml", "--data-dir=/var/lib/steward",
+		"--bind-address=127.0.0.1", "--port=0", "--health-port=0", "--metrics-port=0", "--pprof-port=0"))
+}
+
+// runServer starts a server as an unprivileged account that can write nothing but its data directory, and ends it.
+func runServer(t *testing.T, dir string, cmd *exec.Cmd) {
+	t.Helper()
 	data := filepath.Join(dir, "var/lib/steward")
 	if err := os.MkdirAll(data, 0o755); err != nil {
 		t.Fatal(err)
@@ -190,9 +205,6 @@ func runHook(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
-	cmd := inside(t, dir, "steward-hook", "--config=/etc/steward/steward.yaml", "--hmac-secret-file=/etc/webhook/hmac", "--data-dir=/var/lib/steward",
-		"--github-endpoint=http://127.0.0.1:1", "--github-graphql-endpoint=http://127.0.0.1:1/graphql",
-		"--bind-address=127.0.0.1", "--port=0", "--health-port=0", "--metrics-port=0", "--pprof-port=0")
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,9 @@ import (
 	"sigs.k8s.io/steward/internal/wire/serve"
 )
 
+// reloadEvery is how often the configuration is looked at: Kubernetes takes longer to bring a changed ConfigMap.
+const reloadEvery = 10 * time.Second
+
 // Command is steward-pool. Flags that Boskos has are named as there.
 func Command() *cobra.Command {
 	var opts Options
@@ -68,7 +71,7 @@ What it lent is on disk before the answer is sent. One process serves a director
 	f.IntVar(&opts.Policy.SickAfter, "sick-after", 5, "cleanings that fail in a row before a resource goes to quarantine; below zero: never")
 	f.BoolVar(&fifo, "fifo", false, "serve in the order of arrival, whoever asks")
 	f.BoolVar(&compat, "compat", false, "answer exactly as Boskos: --fifo, --hold=0, no grace of its own, no expiry, no quarantine")
-	f.DurationVar(&opts.Reload, "reload", 10*time.Second, "how often the configuration is looked at")
+	f.DurationVar(&opts.Reload, "reload", reloadEvery, "how often the configuration is looked at")
 	f.DurationVar(&opts.Grace, "grace-period", 20*time.Second, "how long running requests may take after SIGTERM")
 	f.StringVar(&level, "log-level", "info", "debug, info, warning or error")
 	return cmd
