@@ -6,7 +6,8 @@
 //
 // It selects by labels, pages, refuses a second object of a name and what the ProwJob
 // CRD refuses, keeps fields that it does not know, and answers errors as a Status.
-// Faults come from package fault.
+// Faults come from package fault. Custom beside it is the API of any custom resource,
+// with versions and watches (objects.go).
 package kubefake
 
 import (
