@@ -30,8 +30,8 @@ type Metrics struct {
 // maxAgents bounds the values of the label user_agent, which clients choose.
 const maxAgents = 50
 
-// NewMetrics registers the metrics of a pool.
-func NewMetrics(registry prometheus.Registerer, pool *lease.Keeper) *Metrics {
+// NewMetrics registers the metrics of a pool. pool returns nil while another process serves it, which is whom to ask.
+func NewMetrics(registry prometheus.Registerer, pool func() *lease.Keeper) *Metrics {
 	labels := []string{"path", "method", "status", "user_agent"}
 	m := &Metrics{
 		acquire: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -42,12 +42,12 @@ func NewMetrics(registry prometheus.Registerer, pool *lease.Keeper) *Metrics {
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "boskos_http_request_duration_seconds",
 			Help:    "How long requests took.",
-			Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200},
+			Buckets: slices.Concat([]float64{0.005}, prometheus.ExponentialBuckets(1./128, 2, 18), []float64{1200}),
 		}, labels),
 		size: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "boskos_http_response_size_bytes",
 			Help:    "How large answers were.",
-			Buckets: []float64{256, 512, 1024, 2048, 4096, 6144, 8192, 10240, 12288, 16384, 24576, 32768, 65536, 131072},
+			Buckets: prometheus.ExponentialBuckets(128, 2, 10),
 		}, labels),
 	}
 	registry.MustRegister(m.acquire, m.duration, m.size, &collector{pool})
@@ -124,7 +124,7 @@ func (s *seen) Write(p []byte) (int, error) {
 func (s *seen) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // collector counts resources when it is asked.
-type collector struct{ pool *lease.Keeper }
+type collector struct{ pool func() *lease.Keeper }
 
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	out <- resourcesDesc()
@@ -134,11 +134,15 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect sends boskos_resources, in which states that mean nothing to Boskos are "other", and Steward's own counts.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
+	pool := c.pool()
+	if pool == nil {
+		return
+	}
 	type key struct{ typ, state string }
 	counts, waiting, sick := map[key]int{}, map[key]int{}, map[string]int{}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err := c.pool.Do(ctx, func(p *lease.Pool, now time.Time) {
+	err := pool.Do(ctx, func(p *lease.Pool, now time.Time) {
 		for _, typ := range p.Types() {
 			states, _, err := p.Metric(typ)
 			if err != nil {

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/steward/internal/credential"
 	"sigs.k8s.io/steward/internal/lease"
 	"sigs.k8s.io/steward/internal/leasehttp"
+	"sigs.k8s.io/steward/internal/leasekube"
 	"sigs.k8s.io/steward/internal/leaselog"
 	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/wire/serve"
@@ -36,6 +37,12 @@ type Options struct {
 	Config   string // Boskos's resources
 	Settings string // steward.yaml; "" for the defaults
 	DataDir  string
+
+	// Store is "disk" or "kubernetes", where the pool is the objects of a namespace and several processes stand by.
+	Store                 string
+	Kubeconfig, Namespace string
+	Name                  string // of this process among them
+	Advertise             string // host:port where the others reach it
 
 	BasicAuthFile            string // of htpasswd
 	OIDCIssuer, OIDCAudience string
@@ -52,27 +59,34 @@ type Options struct {
 	Reload time.Duration
 	Log    *logrus.Entry
 
-	// Started, when set, learns the addresses that port 0 got.
+	// Started, when set, learns the addresses that port 0 got: when the pool is served, and before where others may serve it.
 	Started func(Addresses)
 }
 
 // Addresses are host:port of the listeners.
 type Addresses struct{ Pool, Health, Metrics, Debug string }
 
-// server is steward-pool put together.
+// server is steward-pool put together. It serves one term after the other: as long as this process may write to the store.
 type server struct {
 	opts      Options
 	log       *logrus.Entry
-	keeper    *lease.Keeper
 	registry  *prometheus.Registry
 	metrics   *leasehttp.Metrics
 	history   *leaselog.History
 	config    config
 	settings  settings.Pool
 	gate      *leasehttp.Gate
-	broker    *credential.Broker // nil where no type has credentials
+	broker    *credential.Broker  // nil where no type has credentials
+	cluster   *leasekube.Cluster  // nil where the store is this machine's
+	election  *leasekube.Election // the same
 	addresses Addresses
-	ready     atomic.Bool
+	term      atomic.Pointer[term]
+}
+
+// term is the time during which this process serves the pool.
+type term struct {
+	keeper  *lease.Keeper
+	handler http.Handler
 }
 
 // Run serves until ctx ends or the store fails, then drains.
@@ -81,55 +95,59 @@ func Run(ctx context.Context, opts Options) (err error) {
 		opts.Log = logrus.NewEntry(logrus.StandardLogger())
 	}
 	s := &server{opts: opts, log: opts.Log, registry: prometheus.NewRegistry(), config: config{path: opts.Config}}
-	first, err := s.prepare(ctx)
-	if err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	store, err := leaselog.Open(filepath.Join(opts.DataDir, "pool"), leaselog.Options{Say: s.log.WithField("part", "store")})
-	if err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
 	if s.history, err = leaselog.OpenHistory(filepath.Join(opts.DataDir, "history"), s.log.WithField("part", "history")); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
 	defer func() { err = errors.Join(err, s.history.Close()) }()
-	s.keeper = lease.NewKeeper(lease.KeeperOptions{
-		Store: store, Pool: lease.Options{Policy: s.policy(), IDs: newID, Names: newName}, Ended: s.history.Append,
-	})
 	s.metrics = leasehttp.NewMetrics(s.registry, s.keeper)
 	servers, err := s.listen()
 	if err != nil {
 		return err
 	}
 	defer servers.Close()
-	return s.serve(ctx, servers, first)
+	if opts.Store == storeKubernetes {
+		if err := s.campaign(); err != nil {
+			return err
+		}
+	}
+	return s.serve(ctx, servers)
+}
+
+// keeper is that of the present term, or nil.
+func (s *server) keeper() *lease.Keeper {
+	if t := s.term.Load(); t != nil {
+		return t.keeper
+	}
+	return nil
 }
 
 // prepare reads what has to be right before anything is served.
-func (s *server) prepare(ctx context.Context) (lease.Config, error) {
-	first, err := s.config.read()
+func (s *server) prepare(ctx context.Context) error {
+	_, err := s.config.read()
 	if err != nil {
-		return first, err
+		return err
 	}
 	if s.opts.Settings != "" {
 		content, err := os.ReadFile(s.opts.Settings)
 		if err != nil {
-			return first, fmt.Errorf("--settings: %w", err)
+			return fmt.Errorf("--settings: %w", err)
 		}
 		parsed, err := settings.Parse(content)
 		if err != nil {
-			return first, fmt.Errorf("--settings: %w", err)
+			return fmt.Errorf("--settings: %w", err)
 		}
 		s.settings = parsed.Pool
 	}
 	if len(s.settings.Credentials) > 0 {
 		if s.broker, err = credential.New(ctx, s.settings.Credentials, credential.Options{}); err != nil {
-			return first, err
+			return err
 		}
 	}
 	s.gate, err = s.newGate(ctx)
-	return first, err
+	return err
 }
 
 // policy is that of the flags, and of the settings where flags say nothing.
@@ -170,24 +188,24 @@ func (s *server) newGate(ctx context.Context) (*leasehttp.Gate, error) {
 	return g, nil
 }
 
-func (s *server) serve(ctx context.Context, servers *serve.Servers, first lease.Config) error {
+func (s *server) serve(ctx context.Context, servers *serve.Servers) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	servers.Start(stop)
+	go s.forget(ctx)
 	drained := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(drained)
-		s.ready.Store(false)
 		servers.Drain(s.opts.Grace)
 	})
-	// The keeper outlives the listeners, so that running requests are answered.
+	// The pool outlives the listeners, so that running requests are answered.
 	keeping, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	go func() {
 		<-drained
 		end()
 	}()
-	err := s.keeper.Run(keeping, first, func() { s.serving(ctx) })
+	err := s.keep(keeping)
 	stop(err)
 	<-drained
 	s.log.Info("Drained")
@@ -197,16 +215,33 @@ func (s *server) serve(ctx context.Context, servers *serve.Servers, first lease.
 	return err
 }
 
-func (s *server) serving(ctx context.Context) {
-	s.ready.Store(true)
+// serveTerm serves the pool from a store until the context ends or the store fails.
+func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery time.Duration) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	c, err := s.config.read()
+	if err != nil {
+		return err
+	}
+	k := lease.NewKeeper(lease.KeeperOptions{
+		Store: store, Pool: lease.Options{Policy: s.policy(), IDs: newID, Names: newName}, Ended: s.history.Append, LazyEvery: lazyEvery,
+	})
+	defer s.term.Store(nil)
+	return k.Run(ctx, c, func() {
+		s.term.Store(&term{k, s.handler(k)})
+		s.told("Serving")
+		go s.follow(ctx, k)
+	})
+}
+
+// told says that something is so, and where.
+func (s *server) told(what string) {
 	s.log.WithFields(logrus.Fields{
 		"address": s.addresses.Pool, "health": s.addresses.Health, "metrics": s.addresses.Metrics, "debug": s.addresses.Debug,
-	}).Info("Serving")
+	}).Info(what)
 	if s.opts.Started != nil {
 		s.opts.Started(s.addresses)
 	}
-	go s.follow(ctx)
-	go s.forget(ctx)
 }
 
 // forget drops history that is older than the settings want, once a day.
@@ -227,7 +262,7 @@ func (s *server) forget(ctx context.Context) {
 }
 
 // follow applies the configuration whenever its content changed. One that is wrong changes nothing and is named once.
-func (s *server) follow(ctx context.Context) {
+func (s *server) follow(ctx context.Context, k *lease.Keeper) {
 	tick := time.NewTicker(s.opts.Reload)
 	defer tick.Stop()
 	for {
@@ -238,8 +273,7 @@ func (s *server) follow(ctx context.Context) {
 		}
 		c, changed, err := s.config.changed()
 		if err == nil && changed {
-			err = s.keeper.Do(ctx, func(p *lease.Pool, now time.Time) { p.Sync(now, c) })
-			if err == nil {
+			if err = k.Do(ctx, func(p *lease.Pool, now time.Time) { p.Sync(now, c) }); err == nil {
 				s.log.Info("Configuration applied")
 				s.config.applied()
 			}
@@ -263,23 +297,35 @@ func (s *server) listen() (*serve.Servers, error) {
 	})
 }
 
+// api answers as long as this process serves the pool. Else it passes on to whoever does, or asks to come again.
 func (s *server) api() http.Handler {
-	boskos := &leasehttp.Boskos{Pool: s.keeper, Hold: s.opts.Hold, Access: s.gate, Metrics: s.metrics}
-	v1 := &leasehttp.V1{Pool: s.keeper, Access: s.gate, People: s.gate, History: s.history}
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if t := s.term.Load(); t != nil {
+			t.handler.ServeHTTP(w, r)
+			return
+		}
+		s.pass(w, r)
+	})
+	return s.metrics.Wrap(h, "/acquire", "/acquirebystate", "/release", "/reset", "/update", "/metric", "/v1/leases")
+}
+
+func (s *server) handler(k *lease.Keeper) http.Handler {
+	boskos := &leasehttp.Boskos{Pool: k, Hold: s.opts.Hold, Access: s.gate, Metrics: s.metrics}
+	v1 := &leasehttp.V1{Pool: k, Access: s.gate, People: s.gate, History: s.history}
 	if s.broker != nil {
 		v1.Issue = func(ctx context.Context, r *lease.Resource) (any, error) { return s.broker.Issue(ctx, r) }
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", v1.Handler())
 	mux.Handle("/", boskos.Handler())
-	return s.metrics.Wrap(mux, "/acquire", "/acquirebystate", "/release", "/reset", "/update", "/metric", "/v1/leases")
+	return mux
 }
 
 func (s *server) health() http.Handler {
 	mux := http.NewServeMux()
 	serve.Health(mux, func() error {
-		if !s.ready.Load() {
-			return errors.New("not ready")
+		if _, ok := s.leader(); s.term.Load() == nil && !ok {
+			return errors.New("the pool is not served")
 		}
 		return nil
 	})
