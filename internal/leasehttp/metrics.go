@@ -148,6 +148,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			if err != nil {
 				continue // a dynamic type without a resource
 			}
+			for _, state := range boskosStates() {
+				counts[key{typ, state}] = 0 // an alert on none that is free needs the zero
+			}
 			for state, n := range states {
 				counts[key{typ, normal(state)}] += n
 			}
@@ -184,10 +187,14 @@ func sickDesc() *prometheus.Desc {
 	return prometheus.NewDesc("steward_pool_quarantined", "How many resources are in quarantine.", []string{"type"}, nil)
 }
 
+// boskosStates are those that Boskos's metrics name.
+func boskosStates() []string {
+	return []string{lease.Busy, lease.Cleaning, lease.Dirty, lease.Free, lease.LeasedState, lease.ToBeDeleted, lease.Tombstone}
+}
+
 // normal is a state as Boskos's metrics name it.
 func normal(state string) string {
-	switch state {
-	case lease.Busy, lease.Cleaning, lease.Dirty, lease.Free, lease.LeasedState, lease.ToBeDeleted, lease.Tombstone:
+	if slices.Contains(boskosStates(), state) {
 		return state
 	}
 	return "other"
