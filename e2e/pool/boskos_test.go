@@ -17,8 +17,8 @@ import (
 // boskos is a running Boskos.
 type boskos struct {
 	address
-	metrics string // host:port
-	proc    *process
+	metrics, health address
+	proc            *process
 }
 
 // address is where a server of the pool API listens, as host:port.
@@ -55,7 +55,7 @@ func launchBoskos(t testing.TB, config string, flags ...string) *boskos {
 		for i, name := range []string{"port", "metrics-port", "health-port", "pprof-port"} {
 			all = append(all[:len(all):len(all)], fmt.Sprintf("--%s=%d", name, ports[i]))
 		}
-		b = &boskos{address: loopback(ports[0]), metrics: string(loopback(ports[1]))}
+		b = &boskos{address: loopback(ports[0]), metrics: loopback(ports[1]), health: loopback(ports[2])}
 		b.proc = start(t, filepath.Join(dir, "boskos.log"), func([]byte) bool { return false }, "boskos", all...)
 		if b.ready(t) {
 			return b

@@ -23,7 +23,7 @@ type steward struct {
 	proc  *process
 
 	address         // of the present process
-	metrics, health string
+	metrics, health address
 }
 
 // startSteward runs a steward-pool on a configuration until the test ends.
@@ -79,7 +79,8 @@ func (s *steward) launch() bool {
 	}, command[0], command[1:]...)
 	select {
 	case entry := <-serving:
-		s.address, s.metrics, s.health = address(fmt.Sprint(entry["address"])), fmt.Sprint(entry["metrics"]), fmt.Sprint(entry["health"])
+		text := func(key string) address { return address(fmt.Sprint(entry[key])) }
+		s.address, s.metrics, s.health = text("address"), text("metrics"), text("health")
 		return true
 	case <-s.proc.exited:
 		return false
