@@ -59,11 +59,9 @@ func (p *Pool) size(typ string) int {
 	return 0
 }
 
+// make adds a resource. Its life begins with the end of its first lease, as in Boskos.
 func (p *Pool) make(now time.Time, d *Dynamic) {
 	r := &Resource{Name: p.names(), Type: d.Type, State: d.State, Updated: now}
-	if d.Lifespan > 0 {
-		r.Expires = now.Add(d.Lifespan)
-	}
 	p.setResource(r.Name, r, false)
 	p.watch(r, now)
 }
