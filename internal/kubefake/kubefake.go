@@ -33,12 +33,19 @@ type Server struct {
 
 	mu      sync.Mutex
 	objects map[string]Object
+	tokens  map[string]Token
+	without map[string]bool // rights that the account has not
+
+	pods *pods
 }
 
 // New returns a cluster whose one token may get, list and create ProwJobs in one
-// namespace.
+// namespace, follow the pods of all and review tokens.
 func New(namespace, token string) *Server {
-	return &Server{namespace: namespace, token: token, objects: map[string]Object{}}
+	return &Server{
+		namespace: namespace, token: token, objects: map[string]Object{}, tokens: map[string]Token{}, without: map[string]bool{},
+		pods: newPods(),
+	}
 }
 
 // Object is a ProwJob as its JSON has it.
@@ -121,11 +128,23 @@ users: [{name: me, user: {%s}}]
 func (s *Server) Handler() http.Handler { return s.Engine.Handler(http.HandlerFunc(s.serve), refusal) }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	namespace, ofPods := podsOf(r.URL.Path)
 	switch {
 	case r.Header.Get("Authorization") != "Bearer "+s.token:
 		refuse(w, http.StatusUnauthorized, "Unauthorized")
+	case ofPods:
+		s.servePods(w, r, namespace)
+	case r.URL.Path == "/apis/authentication.k8s.io/v1/tokenreviews":
+		s.review(w, r)
+	default:
+		s.serveProwJobs(w, r)
+	}
+}
+
+func (s *Server) serveProwJobs(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
 	case r.URL.Path != "/apis/prow.k8s.io/v1/namespaces/"+s.namespace+"/prowjobs":
 		refuse(w, http.StatusForbidden, `prowjobs.prow.k8s.io is forbidden: User "system:serviceaccount:prow:steward-hook" cannot do that`)
 	case r.Method == http.MethodGet:
