@@ -30,7 +30,7 @@ type Claim struct {
 
 // MaxWaiters bounds those who wait in a pool, MaxWants what one may want.
 const (
-	MaxWaiters = 100_000
+	MaxWaiters = 20_000
 	MaxWants   = 16
 )
 
@@ -124,7 +124,7 @@ func (p *Pool) deliver(key string) []*Resource {
 func (p *Pool) Granted(c Claim) []*Resource {
 	var got []*Resource
 	for id := range p.requests[c.Request] {
-		if r := p.ByLease(id); r.Owner == c.Owner && r.Lease.From == c.From && r.Lease.TTL > 0 {
+		if r := p.ByLease(id); r.Owner == c.Owner && r.Lease.Account == c.Account && r.Lease.From == c.From && r.Lease.TTL > 0 {
 			got = append(got, r)
 		}
 	}

@@ -4,6 +4,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -23,8 +24,8 @@ type Keeper struct {
 	pool    *Pool
 	epoch   Epoch
 	waiting map[string]*waiting
-	lazy    map[Ref]bool
-	flush   time.Time // when lazy records are written
+	lazy    map[Ref]time.Time // lazy records that are not written yet → when they are
+	flush   time.Time         // the earliest of these
 	watches map[*Watch]bool
 }
 
@@ -32,8 +33,8 @@ type Keeper struct {
 type KeeperOptions struct {
 	Store Store
 	Pool  Options
-	// LazyEvery is how often signs of life are written: 1 second.
-	LazyEvery time.Duration
+	// LazyEvery is how often a sign of life is written, QueueEvery a place in the queue and a share: 1 second.
+	LazyEvery, QueueEvery time.Duration
 	// Ended is told of leases that ended, after that was stored. It must not block.
 	Ended func([]*Ended)
 }
@@ -54,15 +55,14 @@ const maxBatch = 1024
 
 // NewKeeper returns a keeper that serves once Run is called.
 func NewKeeper(opts KeeperOptions) *Keeper {
-	if opts.LazyEvery == 0 {
-		opts.LazyEvery = time.Second
-	}
+	opts.LazyEvery = cmp.Or(opts.LazyEvery, time.Second)
+	opts.QueueEvery = cmp.Or(opts.QueueEvery, time.Second)
 	if opts.Ended == nil {
 		opts.Ended = func([]*Ended) {}
 	}
 	return &Keeper{
 		opts: opts, ops: make(chan *op, maxBatch), done: make(chan struct{}),
-		waiting: map[string]*waiting{}, lazy: map[Ref]bool{}, watches: map[*Watch]bool{},
+		waiting: map[string]*waiting{}, lazy: map[Ref]time.Time{}, watches: map[*Watch]bool{},
 	}
 }
 
@@ -113,7 +113,7 @@ func (k *Keeper) serve(ctx context.Context) error {
 		var batch []*op
 		select {
 		case <-ctx.Done():
-			return k.commit(context.WithoutCancel(ctx), k.flush, nil)
+			return k.commit(context.WithoutCancel(ctx), k.last(), nil)
 		case o := <-k.ops:
 			batch = k.gather(o)
 		case <-timer.C:
@@ -183,30 +183,63 @@ func (k *Keeper) commit(ctx context.Context, now time.Time, batch []*op) error {
 	return nil
 }
 
-// due returns what is to be written now, and which lazy records are still to be written then.
-func (k *Keeper) due(now time.Time) ([]Record, map[Ref]bool) {
+// due returns what is to be written now, and what is still to be written then.
+func (k *Keeper) due(now time.Time) ([]Record, map[Ref]time.Time) {
 	var records []Record
-	lazy := maps.Clone(k.lazy)
-	for _, r := range k.pool.Changes() {
-		if r.Lazy {
-			if len(lazy) == 0 {
-				k.flush = now.Add(k.opts.LazyEvery)
+	lazy := k.lazy
+	changes := k.pool.Changes()
+	if len(changes) > 0 || !now.Before(k.flush) {
+		lazy = maps.Clone(k.lazy) // the commit may fail
+	}
+	for _, r := range changes {
+		if !r.Lazy {
+			delete(lazy, r.Ref())
+			records = append(records, r)
+		} else if _, waits := lazy[r.Ref()]; !waits {
+			lazy[r.Ref()] = now.Add(k.every(r.Kind))
+			if at := lazy[r.Ref()]; len(lazy) == 1 || at.Before(k.flush) {
+				k.flush = at
 			}
-			lazy[r.Ref()] = true
+		}
+	}
+	if len(lazy) == 0 || now.Before(k.flush) {
+		return records, lazy
+	}
+	k.flush = now.Add(max(k.opts.LazyEvery, k.opts.QueueEvery))
+	for _, ref := range slices.SortedFunc(maps.Keys(lazy), Ref.Compare) {
+		if at := lazy[ref]; at.After(now) {
+			k.flush = earlier(k.flush, at)
 			continue
 		}
-		delete(lazy, r.Ref())
+		delete(lazy, ref)
+		r := k.pool.record(ref)
+		r.Lazy = true
 		records = append(records, r)
 	}
-	if len(lazy) > 0 && !now.Before(k.flush) {
-		for _, ref := range slices.SortedFunc(maps.Keys(lazy), Ref.Compare) {
-			r := k.pool.record(ref)
-			r.Lazy = true
-			records = append(records, r)
-		}
-		clear(lazy)
-	}
 	return records, lazy
+}
+
+func (k *Keeper) every(kind Kind) time.Duration {
+	if kind == KindResource {
+		return k.opts.LazyEvery
+	}
+	return k.opts.QueueEvery
+}
+
+// last is a time by which every lazy record is due.
+func (k *Keeper) last() time.Time {
+	end := k.flush
+	for _, at := range k.lazy {
+		end = later(end, at)
+	}
+	return end
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func answer(batch []*op, err error) {

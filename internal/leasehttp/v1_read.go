@@ -181,7 +181,8 @@ func (v *V1) leases(w http.ResponseWriter, r *http.Request) error {
 
 // Waiting is a request in the queue.
 type Waiting struct {
-	Request string       `json:"request"`
+	// Request is there for those who know it: whoever does may take its place.
+	Request string       `json:"request,omitempty"`
 	Owner   string       `json:"owner"`
 	Account string       `json:"account,omitempty"`
 	Class   string       `json:"class,omitempty"`
@@ -209,7 +210,7 @@ func (v *V1) queue(w http.ResponseWriter, r *http.Request) error {
 				}
 				for _, at := range p.Queue(now, typ, waited) {
 					if request == "" || at.Waiter.Request == request {
-						out.Queue = append(out.Queue, waitingOf(at))
+						out.Queue = append(out.Queue, waitingOf(at, request))
 					}
 				}
 			}
@@ -222,9 +223,9 @@ func (v *V1) queue(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-func waitingOf(at lease.Place) Waiting {
+func waitingOf(at lease.Place, request string) Waiting {
 	w := at.Waiter
-	return Waiting{w.Request, w.Owner, w.Account, w.Class, w.Wants, w.From, w.Arrived, at.Ahead}
+	return Waiting{request, w.Owner, w.Account, w.Class, w.Wants, w.From, w.Arrived, at.Ahead}
 }
 
 func (v *V1) withdraw(w http.ResponseWriter, r *http.Request) error {

@@ -151,7 +151,10 @@ func TestWaiting(t *testing.T) {
 	s.want(200, "lease-1", "POST", "/v1/leases", `{"owner":"a","wants":[{"type":"project","count":1}]}`)
 	s.want(202, `"request":"r","ahead":0`, "POST", "/v1/leases", `{"owner":"b","request":"r","wants":[{"type":"project","count":1}],"wait":"1ms"}`)
 	s.want(202, `"ahead":1`, "POST", "/v1/leases", `{"owner":"c","request":"r2","wants":[{"type":"project","count":1}]}`)
-	s.want(200, `"owner":"b"`, "GET", "/v1/queue?type=project", "")
+	if all := s.want(200, `"owner":"b"`, "GET", "/v1/queue?type=project", ""); strings.Contains(all, `"r2"`) {
+		t.Errorf("the queue tells names by which others could take a place: %s", all)
+	}
+	s.want(200, `"request":"r2","owner":"c"`, "GET", "/v1/queue?request=r2", "")
 	s.want(200, `"waiting":2`, "GET", "/v1/types", "")
 	s.want(404, "not_found", "DELETE", "/v1/queue/r?owner=a", "")
 	s.want(200, "", "DELETE", "/v1/queue/r?owner=b", "")

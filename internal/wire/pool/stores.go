@@ -24,10 +24,10 @@ const (
 	storeKubernetes = "kubernetes"
 )
 
-// How often signs of life are written: each is a write of an object in the one store, and part of a batch in the other.
+// How often a sign of life is written: in a cluster each is the write of an object.
 const (
 	lazyOnDisk    = time.Second
-	lazyInCluster = 20 * time.Second
+	lazyInCluster = time.Minute
 )
 
 // keep serves terms until the context ends.
