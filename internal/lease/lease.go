@@ -78,6 +78,8 @@ type Holder struct {
 	Build string `json:"build,omitempty"`
 	// Pod is the UID of the pod that uses it; the lease ends with the pod (P-10).
 	Pod string `json:"pod,omitempty"`
+	// PodNamespace is where the pod was seen. Without it a lease does not end because the pod is not there.
+	PodNamespace string `json:"podNamespace,omitempty"`
 }
 
 // Ended is a lease in the history.

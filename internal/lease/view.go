@@ -20,6 +20,25 @@ func (p *Pool) ByLease(id string) *Resource { return p.resources[p.leases[id]] }
 // EndedLease returns the resource whose last lease had an id and has ended, or nil.
 func (p *Pool) EndedLease(id string) *Resource { return p.resources[p.past[id]] }
 
+// PodLease is a lease that ends with a pod.
+type PodLease struct {
+	Resource       string
+	Pod, Namespace string // UID, and where it was seen
+	Since          time.Time
+}
+
+// PodLeases returns the leases that end with a pod, by pod and resource.
+func (p *Pool) PodLeases() []PodLease {
+	var all []PodLease
+	for _, uid := range slices.Sorted(maps.Keys(p.pods)) {
+		for _, name := range slices.Sorted(maps.Keys(p.pods[uid])) {
+			l := p.resources[name].Lease
+			all = append(all, PodLease{name, uid, l.PodNamespace, l.Since})
+		}
+	}
+	return all
+}
+
 // Types returns the types of which there is something or may be, sorted.
 func (p *Pool) Types() []string {
 	all := map[string]bool{}
