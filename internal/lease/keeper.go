@@ -35,8 +35,9 @@ type KeeperOptions struct {
 	Pool  Options
 	// LazyEvery is how often a sign of life is written, QueueEvery a place in the queue and a share: 1 second.
 	LazyEvery, QueueEvery time.Duration
-	// Ended is told of leases that ended, after that was stored. It must not block.
-	Ended func([]*Ended)
+	// Ended is told of leases that ended, after that was stored. It must not block. Resumed is told at the start of the last
+	// lease of every resource, some of which nobody may have been told of.
+	Ended, Resumed func([]*Ended)
 }
 
 // op is one operation of a caller.
@@ -60,6 +61,9 @@ func NewKeeper(opts KeeperOptions) *Keeper {
 	if opts.Ended == nil {
 		opts.Ended = func([]*Ended) {}
 	}
+	if opts.Resumed == nil {
+		opts.Resumed = func([]*Ended) {}
+	}
 	return &Keeper{
 		opts: opts, ops: make(chan *op, maxBatch), done: make(chan struct{}),
 		waiting: map[string]*waiting{}, lazy: map[Ref]time.Time{}, watches: map[*Watch]bool{},
@@ -79,7 +83,7 @@ func (k *Keeper) Run(ctx context.Context, c Config, ready func()) error {
 		return err
 	}
 	k.epoch = epoch
-	k.opts.Ended(k.pool.lastEnded())
+	k.opts.Resumed(k.pool.lastEnded())
 	k.pool.Sync(now, c)
 	if err := k.commit(ctx, now, nil); err != nil {
 		return err

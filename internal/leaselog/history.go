@@ -34,9 +34,6 @@ type History struct {
 	wake   chan struct{}
 	closed bool
 	done   chan struct{}
-
-	known map[mark]bool // what the files hold of the last lease of each resource; the writer's
-	first bool
 }
 
 // mark tells leases apart, those too that another program granted.
@@ -53,12 +50,12 @@ func OpenHistory(dir string, log *logrus.Entry) (*History, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	h := &History{dir: dir, log: log, wake: make(chan struct{}, 1), done: make(chan struct{}), known: map[mark]bool{}, first: true}
+	h := &History{dir: dir, log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	if err := h.mend(); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	if err := h.Each(lease.Query{}, func(e *lease.Ended) bool { h.known[markOf(e)] = true; return true }); err != nil {
-		return nil, err
+	if err := h.Each(lease.Query{}, func(*lease.Ended) bool { return true }); err != nil {
+		return nil, fmt.Errorf("open history: %w", err)
 	}
 	go h.write()
 	return h, nil
@@ -89,22 +86,25 @@ func (h *History) mend() error {
 	return os.Truncate(last, int64(whole))
 }
 
-// Append takes leases that ended. It does not wait for the disk; the first call is the last lease of every resource.
+// Append takes leases that ended. It does not wait for the disk.
 func (h *History) Append(ended []*lease.Ended) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, e := range ended {
-		if !h.first || !h.known[markOf(e)] {
-			h.queue = append(h.queue, e)
-		}
-	}
-	if h.first {
-		h.first, h.known = false, nil
-	}
+	h.queue = append(h.queue, ended...)
+	h.mu.Unlock()
 	select {
 	case h.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Resume takes the last lease of every resource, and writes those that the files lack.
+func (h *History) Resume(last []*lease.Ended) {
+	known := map[mark]bool{}
+	if err := h.Each(lease.Query{}, func(e *lease.Ended) bool { known[markOf(e)] = true; return true }); err != nil {
+		h.log.WithError(err).Error("history not compared with the pool")
+		return
+	}
+	h.Append(slices.DeleteFunc(slices.Clone(last), func(e *lease.Ended) bool { return known[markOf(e)] }))
 }
 
 // Close writes what is left.

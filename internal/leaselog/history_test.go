@@ -58,7 +58,6 @@ func names(t *testing.T, h *History, q lease.Query) []string {
 func TestHistory(t *testing.T) {
 	dir := t.TempDir()
 	h := openHistory(t, dir)
-	h.Append(nil) // a pool that has lent nothing yet
 	h.Append(ended(6))
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
@@ -92,7 +91,6 @@ func TestHistory(t *testing.T) {
 func TestHistoryMends(t *testing.T) {
 	dir := t.TempDir()
 	h := openHistory(t, dir)
-	h.Append(nil)
 	h.Append(ended(3))
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
@@ -107,7 +105,7 @@ func TestHistoryMends(t *testing.T) {
 	}
 	for range 2 {
 		h = openHistory(t, dir)
-		h.Append(ended(3)) // the last lease of every resource, as at every start
+		h.Resume(ended(3)) // the last lease of every resource, as at every start
 		if err := h.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -79,6 +79,7 @@ func (o *Options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.Namespace, "namespace", "", "namespace of the objects; empty: that of the kubeconfig or the pod")
 	f.StringVar(&o.Name, "name", os.Getenv("POD_NAME"), "name of this process among several: the pod's ($POD_NAME), else the host's")
 	f.StringVar(&o.Advertise, "advertise", "", "host:port where the others reach it; empty: $POD_IP and --port")
+	f.StringVar(&o.History, "history", "", "where leases that ended are kept: file:///DIR or gs://BUCKET/PREFIX, which several processes may share; empty: in --data-dir")
 	f.StringVar(&o.BasicAuthFile, "basic-auth-file", "", "users and passwords, as htpasswd -B writes them")
 	f.StringVar(&o.OIDCIssuer, "oidc-issuer", "", "issuer of bearer tokens, such as that of a cluster's service accounts")
 	f.StringVar(&o.OIDCAudience, "oidc-audience", "", "audience that such a token has to be for")

@@ -44,6 +44,9 @@ type Options struct {
 	Name                  string // of this process among them
 	Advertise             string // host:port where the others reach it
 
+	// History is where leases that ended are kept: file:// or gs://, which several processes may share; "" is in DataDir.
+	History string
+
 	BasicAuthFile            string // of htpasswd
 	OIDCIssuer, OIDCAudience string
 	RequireAuth              bool
@@ -72,7 +75,7 @@ type server struct {
 	log       *logrus.Entry
 	registry  *prometheus.Registry
 	metrics   *leasehttp.Metrics
-	history   *leaselog.History
+	history   history
 	config    config
 	settings  settings.Pool
 	gate      *leasehttp.Gate
@@ -98,8 +101,8 @@ func Run(ctx context.Context, opts Options) (err error) {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	if s.history, err = leaselog.OpenHistory(filepath.Join(opts.DataDir, "history"), s.log.WithField("part", "history")); err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
+	if s.history, err = s.openHistory(ctx); err != nil {
+		return err
 	}
 	defer func() { err = errors.Join(err, s.history.Close()) }()
 	s.metrics = leasehttp.NewMetrics(s.registry, s.keeper)
@@ -224,7 +227,8 @@ func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery tim
 		return err
 	}
 	k := lease.NewKeeper(lease.KeeperOptions{
-		Store: store, Pool: lease.Options{Policy: s.policy(), IDs: newID, Names: newName}, Ended: s.history.Append, LazyEvery: lazyEvery,
+		Store: store, Pool: lease.Options{Policy: s.policy(), IDs: newID, Names: newName}, LazyEvery: lazyEvery,
+		Ended: s.history.Append, Resumed: s.history.Resume,
 	})
 	defer s.term.Store(nil)
 	return k.Run(ctx, c, func() {
@@ -316,7 +320,10 @@ func (s *server) handler(k *lease.Keeper) http.Handler {
 		v1.Issue = func(ctx context.Context, r *lease.Resource) (any, error) { return s.broker.Issue(ctx, r) }
 	}
 	mux := http.NewServeMux()
+	pages := (&leasehttp.Pages{Pool: k, History: s.history, Log: s.log.WithField("part", "pages")}).Handler()
 	mux.Handle("/v1/", v1.Handler())
+	mux.Handle("GET /pool", pages)
+	mux.Handle("GET /pool/", pages)
 	mux.Handle("/", boskos.Handler())
 	return mux
 }

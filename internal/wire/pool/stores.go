@@ -11,11 +11,14 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/steward/internal/lease"
+	"sigs.k8s.io/steward/internal/leasehttp"
 	"sigs.k8s.io/steward/internal/leasekube"
 	"sigs.k8s.io/steward/internal/leaselog"
+	"sigs.k8s.io/steward/internal/providers"
 )
 
 // The stores.
@@ -63,6 +66,31 @@ func (s *server) campaign() error {
 	s.cluster = cluster
 	s.election = cluster.Election(leasekube.ElectionOptions{Name: s.opts.Name, Address: address})
 	return nil
+}
+
+// history is where leases that ended go.
+type history interface {
+	leasehttp.History
+	Append(ended []*lease.Ended)
+	Resume(last []*lease.Ended)
+	Prune(before time.Time) error
+	Close() error
+}
+
+func (s *server) openHistory(ctx context.Context) (history, error) {
+	log := s.log.WithField("part", "history")
+	if s.opts.History == "" {
+		h, err := leaselog.OpenHistory(filepath.Join(s.opts.DataDir, "history"), log)
+		if err != nil {
+			return nil, fmt.Errorf("--data-dir: %w", err)
+		}
+		return h, nil
+	}
+	store, err := providers.OpenState(ctx, s.opts.History)
+	if err != nil {
+		return nil, fmt.Errorf("--history: %w", err)
+	}
+	return leaselog.OpenObjects(store, strings.ToLower(s.opts.Name), log), nil
 }
 
 // retryAfter is how long a pool whose objects somebody else changed rests before it is loaded again.
