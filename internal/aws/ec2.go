@@ -52,8 +52,8 @@ func machineRows() []row {
 				then(byName("ec2", "DeleteVolume", "VolumeId", nil)),
 		},
 		{
-			name: "ec2.key-pairs", list: ec2("DescribeKeyPairs", "keySet", "keyPairId", "key-pair/").dated("createTime").list,
-			remove: byName("ec2", "DeleteKeyPair", "KeyPairId", nil),
+			name: "ec2.key-pairs", list: ec2("DescribeKeyPairs", "keySet", "keyName", "key-pair/").dated("createTime").list,
+			remove: byName("ec2", "DeleteKeyPair", "KeyName", nil),
 		},
 		{
 			name: "ec2.placement-groups", after: names("ec2.instances"),
@@ -173,7 +173,9 @@ func tunnelRows() []row {
 			name: "ec2.vpc-peering-connections",
 			list: ec2("DescribeVpcPeeringConnections", "vpcPeeringConnectionSet", "vpcPeeringConnectionId", "vpc-peering-connection/").
 				ending("status.code", "deleted", "rejected", "failed", "expired").list,
-			remove: byName("ec2", "DeleteVpcPeeringConnection", "VpcPeeringConnectionId", nil),
+			remove: sight{"ec2", "DescribeVpcPeeringConnections", "VpcPeeringConnectionId.", "vpcPeeringConnectionSet.item", "status.code",
+				names("deleted rejected failed expired"), nil}.
+				then(byName("ec2", "DeleteVpcPeeringConnection", "VpcPeeringConnectionId", nil)),
 		},
 		{
 			name: "ec2.transit-gateway-attachments", after: names("ec2.vpn-connections"),

@@ -263,7 +263,7 @@ func ownGroups(ctx context.Context, api *iam.Client, own stays) (map[string]bool
 	for _, g := range value(out, err).Groups {
 		groups[awssdk.ToString(g.GroupName)] = true
 	}
-	return groups, bareAPI(err)
+	return groups, ungone(bareAPI(err))
 }
 
 func listGroups(ctx context.Context, r *region) ([]item, error) {
@@ -428,8 +428,10 @@ func listProfiles(ctx context.Context, r *region) ([]item, error) {
 		return nil, err
 	}
 	return items, fill(items, func(one *item) error {
-		out, err := api.ListInstanceProfileTags(ctx, &iam.ListInstanceProfileTagsInput{InstanceProfileName: &one.name})
-		one.tags = iamTags(value(out, err).Tags)
+		out, err := api.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: &one.name})
+		if err == nil && out.InstanceProfile != nil {
+			one.tags = iamTags(out.InstanceProfile.Tags)
+		}
 		return bareAPI(err)
 	})
 }

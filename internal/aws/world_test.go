@@ -83,7 +83,7 @@ func (w *world) cluster() {
 	w.add(
 		thing("ec2 vpc", "vpc-1", "dopt-1"), thing("ec2 dhcp-options", "dopt-1"),
 		thing("ec2 subnet", "subnet-1", "vpc-1"), thing("ec2 acl", "acl-1", "vpc-1"),
-		thing("ec2 route-table", "rtb-1", "vpc-1", "igw-1"),
+		thing("ec2 route-table", "rtb-1", "vpc-1"),
 		w.with(thing("ec2 security-group", "sg-1", "vpc-1", "sg-2"), fields{"ipPermissions": awsfake.Permission("sg-2")}),
 		w.with(thing("ec2 security-group", "sg-2", "vpc-1", "sg-1"), fields{"ipPermissionsEgress": awsfake.Permission("sg-1")}),
 		w.with(thing("ec2 internet-gateway", "igw-1", "vpc-1"), fields{"attachmentSet": fields{"item": []any{fields{"vpcId": "vpc-1"}}}}),
@@ -177,7 +177,9 @@ func (w *world) identities() {
 		awsfake.Object{Kind: "iam provider", ID: identityARN("oidc-provider", "oidc.example.org"), Tags: map[string]string{"kubernetes.io/cluster/x": "owned"}},
 		awsfake.Object{Kind: "iam provider", ID: identityARN("oidc-provider", "way.in.example.org")},
 	)
-	record := func(name, kind, value string) awsfake.Record { return awsfake.Record{Name: name, Type: kind, Value: value} }
+	record := func(name, kind, value string) awsfake.Record {
+		return awsfake.Record{Name: name, Type: kind, Value: value}
+	}
 	w.fake.AddZone(awsfake.Zone{ID: "Z1", Name: "e2e.example.org.", Records: []awsfake.Record{
 		record("a.e2e.example.org.", "A", "192.0.2.1"), record("e2e.example.org.", "TXT", `"x"`)}})
 	w.fake.AddZone(awsfake.Zone{ID: "Z2", Name: "shared.example.org.", Records: []awsfake.Record{

@@ -291,7 +291,6 @@ func iamSpecials() map[string]func(*Server, *request) (any, *failure) {
 		},
 		"iam ListUserTags":             identityTags("iam user", "UserName"),
 		"iam ListPolicyTags":           identityTags("iam policy", "PolicyArn"),
-		"iam ListInstanceProfileTags":  identityTags("iam profile", "InstanceProfileName"),
 		"iam GetRole":                  identity("iam role", "RoleName", "Role"),
 		"iam GetGroup":                 identity("iam group", "GroupName", "Group"),
 		"iam GetInstanceProfile":       identity("iam profile", "InstanceProfileName", "InstanceProfile"),

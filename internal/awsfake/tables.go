@@ -82,7 +82,7 @@ func ec2Kinds() []kind {
 		ec2("launch-template", "DescribeLaunchTemplates", "launchTemplates", "launchTemplateId", "DeleteLaunchTemplate",
 			"InvalidLaunchTemplateId.NotFound"),
 		ec2("image", "DescribeImages", "imagesSet", "imageId", "DeregisterImage", "InvalidAMIID.NotFound"),
-		ec2("key-pair", "DescribeKeyPairs", "keySet", "keyPairId", "DeleteKeyPair", "InvalidKeyPair.NotFound"),
+		ec2("key-pair", "DescribeKeyPairs", "keySet", "keyName", "DeleteKeyPair", "InvalidKeyPair.NotFound"),
 		ec2("placement-group", "DescribePlacementGroups", "placementGroupSet", "groupName", "DeletePlacementGroup", "InvalidPlacementGroup.Unknown"),
 		ec2("endpoint", "DescribeVpcEndpoints", "vpcEndpointSet", "vpcEndpointId", "DeleteVpcEndpoints", "InvalidVpcEndpointId.NotFound").
 			lives("state", "available", "deleting", ""),
