@@ -39,10 +39,18 @@ type Passwords interface {
 	Check(user, password string) bool
 }
 
-// TokenChecker tells whose a bearer token is. ErrNotMine passes it to the next; another error refuses it.
+// TokenChecker tells whose a bearer token is. ErrNotMine passes it to the next, *Unavailable says nothing about it; another error
+// refuses it.
 type TokenChecker interface {
 	Identify(ctx context.Context, token string) (lease.Identity, error)
 }
+
+// Unavailable says that whoever knows a token could not be asked: it may be good, and the caller may come again.
+type Unavailable struct{ Err error }
+
+func (u *Unavailable) Error() string { return "the token cannot be checked now: " + u.Err.Error() }
+
+func (u *Unavailable) Unwrap() error { return u.Err }
 
 // ErrNotMine says that a token is of another issuer.
 var ErrNotMine = errors.New("not a token of this issuer")
@@ -97,6 +105,10 @@ func (g *Gate) token(ctx context.Context, token string) (lease.Identity, error) 
 		id, err := c.Identify(ctx, token)
 		if errors.Is(err, ErrNotMine) {
 			continue
+		}
+		var down *Unavailable
+		if errors.As(err, &down) {
+			return lease.Identity{}, err
 		}
 		if err != nil {
 			return lease.Identity{}, &Denied{Unknown: true, Why: "the token is not valid: " + err.Error()}

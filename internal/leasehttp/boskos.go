@@ -151,6 +151,7 @@ func status(err error) int {
 		quota   *lease.OverQuota
 		full    *lease.Full
 		denied  *Denied
+		down    *Unavailable
 		wrong   bad
 		large   *http.MaxBytesError
 	)
@@ -169,7 +170,7 @@ func status(err error) int {
 		return http.StatusBadRequest
 	case errors.As(err, &large):
 		return http.StatusRequestEntityTooLarge
-	case errors.As(err, &full), errors.Is(err, lease.ErrStopped), errors.Is(err, lease.ErrDeposed), errors.Is(err, context.Canceled):
+	case errors.As(err, &full), errors.As(err, &down), errors.Is(err, lease.ErrStopped), errors.Is(err, lease.ErrDeposed), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
