@@ -283,6 +283,9 @@ func plainASCII(s string) bool {
 	return true
 }
 
+// Shown is a text of others as every page shows it: on one line, at most so long, and without characters that turn it.
+func Shown(s string, most int) string { return shown(s, most) }
+
 // shown is s as the formats for people show it, on one line.
 func shown(s string, most int) string { return printable(clip(s, most)) }
 
