@@ -50,6 +50,7 @@ func keys() []string {
 		"required-if-present-contexts", "optional-contexts", "optional-regex-contexts",
 		"protect", "unmanaged", "required_status_checks", "contexts",
 		"external_plugins", "name", "endpoint", "events",
+		"plank", "job_queue_capacities",
 	}
 }
 

@@ -5,9 +5,13 @@ package settings
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"sigs.k8s.io/steward/internal/lease"
 )
@@ -22,6 +26,28 @@ type Pool struct {
 	History     Duration               `yaml:"history"`     // how long leases that ended are kept
 	Credentials map[string]lease.Grant `yaml:"credentials"` // by type: what holders may ask for
 	Operators   []string               `yaml:"operators"`   // users and service accounts who may release, quarantine and reserve
+
+	// What the check of the pool's files needs (docs/pool-lint.md).
+	Config    []string        `yaml:"config"`     // files of resources, relative to the repository; those of the janitor if empty
+	CleanedBy map[string]Word `yaml:"cleaned-by"` // type -> who cleans it, where no janitor of ours or Boskos's does
+	Janitor   []Word          `yaml:"janitor"`    // types that a janitor takes
+	Cleaners  []string        `yaml:"cleaners"`   // files of Kubernetes or Prow that start janitors
+	Queues    map[string]Word `yaml:"queues"`     // Prow's job queue -> the type whose size it has copied
+}
+
+// Word is a text that knows where it stands.
+type Word struct {
+	Text string
+	Line int
+}
+
+// UnmarshalYAML keeps the line.
+func (w *Word) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.ScalarNode {
+		return fmt.Errorf("line %d: a text is expected", n.Line)
+	}
+	w.Text, w.Line = n.Value, n.Line
+	return nil
 }
 
 // PoolAccount is what one account may have.
@@ -72,9 +98,37 @@ func (p Pool) problems() []error {
 			fault("credentials: %s: %w", typ, err)
 		}
 	}
+	all = append(all, p.lintProblems()...)
 	for i, r := range p.Rules {
 		if err := r.Check(p.Classes); err != nil {
 			fault("rules: rule %d: %w", i+1, err)
+		}
+	}
+	return all
+}
+
+// lintProblems are those of the settings that only the check of files reads.
+func (p Pool) lintProblems() []error {
+	var all []error
+	fault := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
+	for _, files := range []struct {
+		key   string
+		names []string
+	}{{"config", p.Config}, {"cleaners", p.Cleaners}} {
+		for _, name := range files.names {
+			if !fs.ValidPath(name) || name == "." {
+				fault("%s: %q is not a file of the repository", files.key, name)
+			}
+		}
+	}
+	for _, typ := range slices.Sorted(maps.Keys(p.CleanedBy)) {
+		if strings.TrimSpace(p.CleanedBy[typ].Text) == "" {
+			fault("cleaned-by: %q: say who cleans it", typ)
+		}
+	}
+	for _, queue := range slices.Sorted(maps.Keys(p.Queues)) {
+		if queue == "" || p.Queues[queue].Text == "" {
+			fault("queues: %q: a queue of Prow and a type are needed", queue)
 		}
 	}
 	return all

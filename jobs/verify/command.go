@@ -33,18 +33,50 @@ read or is broken.`,
 			for _, flag := range []string{"config", "prow-config", "prow-plugins"} {
 				src.pointed = src.pointed || cmd.Flags().Changed(flag)
 			}
+			src.pointedProw = cmd.Flags().Changed("prow-config")
 			return run(cmd, deps, src, out, parts(deps), false)
 		},
 	}
 	src.register(cmd)
 	out.Register(cmd)
 	for _, p := range parts(deps) {
-		cmd.AddCommand(&cobra.Command{
-			Use: p.name, Short: p.short, Long: p.long, Example: p.example, Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, deps, src, out, []part{p}, true) },
-		})
+		cmd.AddCommand(p.command(deps, &src, &out))
 	}
 	return cmd
+}
+
+// command is the verb of one part.
+func (p part) command(deps Deps, src *source, out *job.Output) *cobra.Command {
+	var prints bool
+	cmd := &cobra.Command{
+		Use: p.name, Short: p.short, Long: p.long, Example: p.example, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			src.pointedProw = cmd.Flags().Changed("prow-config")
+			if prints {
+				return p.print(cmd, *src)
+			}
+			return run(cmd, deps, *src, *out, []part{p}, true)
+		},
+	}
+	if p.prints != nil {
+		cmd.Flags().BoolVar(&prints, p.prints.flag, false, p.prints.usage)
+	}
+	return cmd
+}
+
+// print writes what a part makes of the working tree.
+func (p part) print(cmd *cobra.Command, src source) error {
+	src.base = ""
+	trees, _, err := src.open(cmd.Context(), Deps{})
+	if err != nil {
+		return err
+	}
+	text, err := p.prints.text(trees[0])
+	if err != nil {
+		return fmt.Errorf("verify %s: %w", p.name, err)
+	}
+	_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+	return err
 }
 
 func (s *source) register(cmd *cobra.Command) {

@@ -43,6 +43,8 @@ type source struct {
 
 	// pointed says that one of these was given: then a file that is not there is no part that does not apply.
 	pointed bool
+	// pointedProw says so of Prow's config.yaml.
+	pointedProw bool
 }
 
 // tree is one state of the files: those of the working tree, or of a commit.
@@ -58,6 +60,15 @@ type part struct {
 
 	applies func(tree) (bool, error)
 	check   func(tree) ([]finding.Finding, error)
+	prints  *printer // nil for most
+	// special parts are for some communities: where one does not apply, nothing needs to be said.
+	special bool
+}
+
+// printer is what a part writes instead of findings where its flag is given.
+type printer struct {
+	flag, usage string
+	text        func(tree) (string, error)
 }
 
 // parts is the visible list.
@@ -83,6 +94,7 @@ Prow's files are read as they are, its supplemental files and jobs are not.`,
 			applies: tree.hasPolicy,
 			check:   func(t tree) ([]finding.Finding, error) { return checkPolicy(t, deps.Plugins) },
 		},
+		poolPart(),
 	}
 }
 
@@ -180,7 +192,7 @@ func verify(ctx context.Context, deps Deps, src source, all []part, named bool) 
 	var errs []error
 	for _, p := range all {
 		applies, err := p.appliesTo(trees, named)
-		if err == nil && !applies {
+		if err == nil && !applies && !p.special {
 			r.notes = append(r.notes, p.name+" was not verified: there are not all of its files (see verify "+p.name+" --help)")
 		}
 		if err == nil && applies {
