@@ -54,30 +54,43 @@ const serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 // Connect finds the cluster. It makes no request.
 func Connect(opts Options) (*Cluster, error) {
-	config := opts.Config
-	if config == nil {
-		var err error
-		if config, err = clientcmd.BuildConfigFromFlags("", opts.Kubeconfig); err != nil {
-			return nil, fmt.Errorf("find the cluster: %w", err)
-		}
+	config, namespace, err := opts.find()
+	if err != nil {
+		return nil, fmt.Errorf("find the cluster: %w", err)
 	}
-	if opts.Namespace == "" {
-		raw, err := os.ReadFile(serviceAccount + "/namespace")
-		if err != nil {
-			return nil, fmt.Errorf("find the namespace: %w", err)
-		}
-		opts.Namespace = strings.TrimSpace(string(raw))
-	}
-	if opts.Name == "" {
-		opts.Name = "steward-pool"
-	}
+	opts.Namespace = cmp.Or(opts.Namespace, namespace)
+	opts.Name = cmp.Or(opts.Name, "steward-pool")
 	for what, name := range map[string]string{"namespace": opts.Namespace, "pool": opts.Name} {
-		// A DNS label, short enough to have something appended: it becomes a part of paths, names and a label.
+		// A DNS label: it becomes a part of paths, names and a label.
 		if !regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`).MatchString(name) {
 			return nil, fmt.Errorf("%s %q: not the name of one", what, name)
 		}
 	}
 	return connect(config, opts)
+}
+
+// find returns the cluster that the options name, or that the pod is in, and the namespace there.
+func (o Options) find() (config *rest.Config, namespace string, err error) {
+	switch {
+	case o.Config != nil:
+		return o.Config, "", nil
+	case o.Kubeconfig == "":
+		if config, err = rest.InClusterConfig(); err != nil || o.Namespace != "" {
+			return config, "", err
+		}
+		raw, err := os.ReadFile(serviceAccount + "/namespace")
+		return config, strings.TrimSpace(string(raw)), err
+	}
+	file, err := clientcmd.LoadFromFile(o.Kubeconfig)
+	if err != nil {
+		return nil, "", err
+	}
+	from := clientcmd.NewDefaultClientConfig(*file, &clientcmd.ConfigOverrides{})
+	if config, err = from.ClientConfig(); err != nil {
+		return nil, "", err
+	}
+	namespace, _, err = from.Namespace()
+	return config, namespace, err
 }
 
 func connect(config *rest.Config, opts Options) (*Cluster, error) {

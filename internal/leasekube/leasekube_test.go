@@ -328,28 +328,40 @@ func TestLongQueue(t *testing.T) {
 
 // PS-11: who watches is told of what others change, and not of what we do.
 func TestWatch(t *testing.T) {
-	fake, s, _ := begin(t, resource("p1", "free", ""), resource("p2", "free", ""))
-	_, epoch := again(t, s)
-	result := make(chan error, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() { result <- s.Watch(ctx) }()
-	for i := range 20 {
-		mustCommit(t, s, epoch, resource("p1", "busy", fmt.Sprint(i)), resource(fmt.Sprint("x", i), "free", ""))
-		mustCommit(t, s, epoch, lease.Record{Kind: lease.KindResource, Key: fmt.Sprint("x", i), Gone: true})
-	}
-	select {
-	case err := <-result:
-		t.Fatalf("our own changes: %v", err)
-	default:
-	}
-	edit(fake, "p2", func(status map[string]any) { status["state"] = "broken" })
-	select {
-	case err := <-result:
-		if !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), "p2") {
-			t.Errorf("%v", err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("a change by others is not seen")
+	for name, change := range map[string]func(fake *kubefake.Custom){
+		"p2": func(fake *kubefake.Custom) {
+			edit(fake, "p2", func(status map[string]any) { status["state"] = "broken" })
+		},
+		"p1": func(fake *kubefake.Custom) { fake.Put(group, namespace, "resources", "p1", nil) },
+		"new": func(fake *kubefake.Custom) {
+			fake.Put(group, namespace, "resources", "new", kubefake.Object{"spec": map[string]any{}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake, s, _ := begin(t, resource("p1", "free", ""), resource("p2", "free", ""))
+			_, epoch := again(t, s)
+			result := make(chan error, 1)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() { result <- s.Watch(ctx) }()
+			for i := range 20 {
+				mustCommit(t, s, epoch, resource("p1", "busy", fmt.Sprint(i)), resource(fmt.Sprint("x", i), "free", ""))
+				mustCommit(t, s, epoch, lease.Record{Kind: lease.KindResource, Key: fmt.Sprint("x", i), Gone: true})
+			}
+			select {
+			case err := <-result:
+				t.Fatalf("our own changes: %v", err)
+			case <-time.After(50 * time.Millisecond):
+			}
+			change(fake)
+			select {
+			case err := <-result:
+				if !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), name) {
+					t.Errorf("%v", err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("a change by others is not seen")
+			}
+		})
 	}
 }

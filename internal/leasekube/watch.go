@@ -96,14 +96,14 @@ func (s *Store) follow(ctx context.Context, w *watch) error {
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxEvent)
 	for lines.Scan() {
-		if err := w.event(lines.Bytes()); err != nil {
+		if err := s.event(w, lines.Bytes()); err != nil {
 			return err
 		}
 	}
 	return lines.Err()
 }
 
-func (w *watch) event(line []byte) error {
+func (s *Store) event(w *watch, line []byte) error {
 	var event struct {
 		Type   string          `json:"type"`
 		Object json.RawMessage `json:"object"`
@@ -130,23 +130,33 @@ func (w *watch) event(line []byte) error {
 		return nil
 	}
 	t.read(lease.KindResource)
-	return w.judge(t, event.Type == "DELETED")
+	if event.Type == "DELETED" {
+		return s.deleted(w, t.Meta.Name)
+	}
+	return w.judge(t)
 }
 
 // judge tells whether a change is ours.
-func (w *watch) judge(t thing, deleted bool) error {
+func (w *watch) judge(t thing) error {
 	name, now := t.Meta.Name, seen{t.Meta.ResourceVersion, t.commit}
 	was, known := w.known[name]
-	if deleted {
-		// Ours or not, it is no more; where it is not ours, whoever takes it next meets a conflict.
-		delete(w.known, name)
-		return nil
-	}
 	w.known[name] = now
 	if known && was.version == now.version {
 		return nil
 	}
 	if now.commit == 0 || known && now.commit == was.commit {
+		return &foreignError{name}
+	}
+	return nil
+}
+
+// deleted tells whether it was us: then the store, when it is done with what it does, does not have that version any more.
+func (s *Store) deleted(w *watch, name string) error {
+	was := w.known[name]
+	delete(w.known, name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.things[lease.Ref{Kind: lease.KindResource, Key: name}]; t != nil && t.Meta.ResourceVersion == was.version {
 		return &foreignError{name}
 	}
 	return nil
