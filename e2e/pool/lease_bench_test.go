@@ -27,7 +27,7 @@ const connections = 64
 // BenchmarkLease is one lease, taken and given back, by 64 clients at once that share two cores with the server. Boskos
 // keeps everything in memory; steward-pool answers when it is on disk. What was answered with an error is counted: Boskos
 // answers 500 where two wanted the same resource too often. Boskos on custom resources is bounded by its 100 requests a
-// second to Kubernetes.
+// second to Kubernetes, which is on the same cores.
 func BenchmarkLease(b *testing.B) {
 	for _, n := range []int{240, 2400} {
 		b.Run(fmt.Sprintf("boskos/%d", n), func(b *testing.B) { cycles(b, startBoskos(b, manyOf("t", n)).address, connections) })
