@@ -98,6 +98,9 @@ func (t *Table) Decide(s Survey, r Rules, m Marks, now time.Time) (Verdict, erro
 }
 
 func judge(kind Kind, o Object, r Rules, m Marks, now time.Time) Kept {
+	if o.Protected != "" {
+		return Kept{Why: o.Protected, Protected: true}
+	}
 	if kind.Protect != nil {
 		if why := kind.Protect(o); why != "" {
 			return Kept{Why: why, Protected: true}

@@ -110,11 +110,13 @@ func (s *Sweep) survey(ctx context.Context) Survey {
 	s.Table.walk(within, func(i int) {
 		kind := s.Table.kinds[i]
 		found[i].Name = kind.Name
-		for _, name := range kind.Within {
-			if host := found[s.Table.index[name]]; host.Err == nil && len(host.Objects) == 0 {
-				found[i].Implied = true
-				return
-			}
+		absent := func(name string) bool {
+			host := found[s.Table.index[name]]
+			return host.Err == nil && len(host.Objects) == 0
+		}
+		if len(kind.Within) > 0 && !slices.ContainsFunc(kind.Within, func(name string) bool { return !absent(name) }) {
+			found[i].Implied = true
+			return
 		}
 		slots <- struct{}{}
 		defer func() { <-slots }()

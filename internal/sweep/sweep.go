@@ -23,8 +23,8 @@ type Kind struct {
 	// After names the kinds whose objects must be gone before one of this kind can be deleted. A name that is not among the
 	// kinds of the account is a fault of the table.
 	After []string
-	// Within names the kinds without which none of this kind can exist, because the API keeps references whole: there is
-	// no proxy without its URL map. Where all objects of any of them were listed and there was none, List is not asked.
+	// Within names kinds of which one has to exist before one of this kind can, because the API keeps references whole:
+	// there is no proxy without a URL map. Where all of them were listed and there was none, List is not asked.
 	Within []string
 	// List returns every object of this kind in all locations, whole or an error: ErrDisabled where the service was never
 	// switched on, which counts as empty, and anything else as not known.
@@ -47,6 +47,8 @@ type Object struct {
 	Created time.Time
 	// Tags are labels or tags, for --include-tags and --exclude-tags.
 	Tags map[string]string
+	// Protected says why it stays however old it is, where that follows from what the list says; "" lets it go.
+	Protected string
 }
 
 // Account is what a cloud says of an account, asked with the credential that is going to delete.
