@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -24,10 +23,10 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"sigs.k8s.io/steward/internal/credential"
+	"sigs.k8s.io/steward/internal/kube"
 	"sigs.k8s.io/steward/internal/lease"
 	"sigs.k8s.io/steward/internal/leasehttp"
 	"sigs.k8s.io/steward/internal/leasekube"
-	"sigs.k8s.io/steward/internal/leaselog"
 	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/wire/serve"
 )
@@ -50,6 +49,7 @@ type Options struct {
 	BasicAuthFile            string // of htpasswd
 	OIDCIssuer, OIDCAudience string
 	RequireAuth              bool
+	Pods                     PodOptions
 
 	BindAddress                              string
 	Port, HealthPort, MetricsPort, PprofPort int
@@ -79,6 +79,7 @@ type server struct {
 	config    config
 	settings  settings.Pool
 	gate      *leasehttp.Gate
+	pods      podCluster
 	broker    *credential.Broker  // nil where no type has credentials
 	cluster   *leasekube.Cluster  // nil where the store is this machine's
 	election  *leasekube.Election // the same
@@ -149,6 +150,9 @@ func (s *server) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.askCluster(ctx); err != nil {
+		return err
+	}
 	s.gate, err = s.newGate(ctx)
 	return err
 }
@@ -185,8 +189,11 @@ func (s *server) newGate(ctx context.Context) (*leasehttp.Gate, error) {
 		}
 		g.Tokens = append(g.Tokens, issuer)
 	}
+	if s.opts.Pods.TokenReview {
+		g.Tokens = append(g.Tokens, tokens{kube.NewTokens(s.pods.api, s.opts.Pods.Audience)})
+	}
 	if g.Required && g.Basic == nil && len(g.Tokens) == 0 {
-		return nil, errors.New("--require-auth: nobody could ever enter; give --basic-auth-file or --oidc-issuer too")
+		return nil, errors.New("--require-auth: nobody could ever enter; give --basic-auth-file, --oidc-issuer or --token-review too")
 	}
 	return g, nil
 }
@@ -232,7 +239,7 @@ func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery tim
 	})
 	defer s.term.Store(nil)
 	return k.Run(ctx, c, func() {
-		s.term.Store(&term{k, s.handler(k)})
+		s.term.Store(&term{k, s.handler(k, s.followPods(ctx, k))})
 		s.told("Serving")
 		go s.follow(ctx, k)
 	})
@@ -313,9 +320,9 @@ func (s *server) api() http.Handler {
 	return s.metrics.Wrap(h, "/acquire", "/acquirebystate", "/release", "/reset", "/update", "/metric", "/v1/leases")
 }
 
-func (s *server) handler(k *lease.Keeper) http.Handler {
-	boskos := &leasehttp.Boskos{Pool: k, Hold: s.opts.Hold, Access: s.gate, Metrics: s.metrics}
-	v1 := &leasehttp.V1{Pool: k, Access: s.gate, People: s.gate, History: s.history}
+func (s *server) handler(k *lease.Keeper, pods *ends) http.Handler {
+	boskos := &leasehttp.Boskos{Pool: k, Hold: s.opts.Hold, Access: pods.boskos(s.gate), Metrics: s.metrics}
+	v1 := &leasehttp.V1{Pool: k, Access: pods.newer(s.gate), People: s.gate, History: s.history}
 	if s.broker != nil {
 		v1.Issue = func(ctx context.Context, r *lease.Resource) (any, error) { return s.broker.Issue(ctx, r) }
 	}

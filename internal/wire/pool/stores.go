@@ -140,6 +140,7 @@ func (s *server) pass(w http.ResponseWriter, r *http.Request) {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(&url.URL{Scheme: "http", Host: address})
+			p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"] // who counts on the caller's address sees all of the way
 			p.SetXForwarded()
 			p.Out.Header.Set(passedOn, s.opts.Name)
 		},
