@@ -40,12 +40,13 @@ Exit codes: 0 done or clean; 1 error, usage included; 2 a check found something
 		Example: `  steward owners lint
   steward owners why alice dns/zone-configs/k8s.io.yaml
   steward verify --base origin/main
+  steward pool status
   steward hook replay`,
 	}
 	for _, job := range jobs.All(jobs.Deps{OpenCommit: git.At, Plugins: allPlugins, OpenState: providers.OpenState, OpenPublic: providers.OpenPublic, Readers: providers.Readers()}) {
 		cmd.AddCommand(job)
 	}
-	cmd.AddCommand(hookClient())
+	cmd.AddCommand(hookClient(), poolClient())
 	return cmd
 }
 
