@@ -64,17 +64,25 @@ func (s *stage) steward(ctx context.Context, args ...string) (out string, code i
 	if err := errors.Join(os.RemoveAll(dir), s.checkout(ctx, dir)); err != nil {
 		return "", 0, fmt.Errorf("check out: %w", err)
 	}
+	return execute(ctx, append(args, "--dir", dir)...)
+}
+
+// execute is steward in this process. What it prints on either output is returned in one.
+func execute(ctx context.Context, args ...string) (out string, code int, err error) {
 	var stdout, stderr bytes.Buffer
 	cmd := cli.Command()
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetOut(&stdout)
 	cmd.SetErr(&stderr)
-	cmd.SetArgs(append(args, "--dir", dir))
+	cmd.SetArgs(args)
 	err = cmd.ExecuteContext(ctx)
 	if code = job.Code(err); code == job.Failed {
 		return "", code, fmt.Errorf("steward %s: %w\n%s", strings.Join(args, " "), err, &stderr)
 	}
-	return stdout.String(), code, nil
+	if err != nil {
+		fmt.Fprintln(&stderr, err)
+	}
+	return stdout.String() + stderr.String(), code, nil
 }
 
 // audit is the periodic job. The report is published to a folder, where steward-hook

@@ -84,10 +84,14 @@ func Run(ctx context.Context, in io.Reader, out io.Writer, once bool) (err error
 	if err := s.start(ctx); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
+	if err := s.openPool(ctx); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
 	s.say("The page, for your browser:  %s", s.address)
 	s.say("GitHub, the fake one:        %s", s.url)
 	s.say("The cloud, a fake too:       %s", s.cloud.at.URL)
 	s.say("steward-hook:                http://%s", s.hook.addresses.Webhook)
+	s.say("steward-pool, and its page:  %s/pool", s.poolURL())
 	if err := s.play(ctx, script()); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
@@ -106,6 +110,7 @@ type stage struct {
 	end     func() error
 	hook    *server
 	cloud   *cloud
+	pool    *compute
 	report  *report.Report // of the last audit
 	page    page
 	address string // of the page
@@ -236,7 +241,9 @@ func (s *stage) stop() error {
 	return <-hook.ended
 }
 
-func (s *stage) close() error { return errors.Join(s.stop(), s.end(), s.cloud.end(), s.endPage()) }
+func (s *stage) close() error {
+	return errors.Join(s.closePool(), s.stop(), s.end(), s.cloud.end(), s.endPage())
+}
 
 // post sends JSON; get reads GitHub's API into out.
 func post(ctx context.Context, url string, body []byte) error {

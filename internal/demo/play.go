@@ -32,6 +32,14 @@ func (s *stage) perform(ctx context.Context, st step) error {
 		return s.change(ctx, st.changes)
 	case len(st.run) > 0:
 		return s.job(ctx, st)
+	case st.do != nil:
+		text, err := st.do(ctx, s)
+		if err != nil {
+			return err
+		}
+		s.block("   ", text)
+		s.page.add(line{Who: "outside", Kind: "person", Text: text})
+		return errors.Join(missing(text, st.answer)...)
 	}
 	return s.talkStep(ctx, st)
 }
@@ -54,6 +62,9 @@ func (s *stage) change(ctx context.Context, changes []change) error {
 func (s *stage) job(ctx context.Context, st step) error {
 	shown := "steward " + strings.Join(st.run, " ")
 	run := func() (string, int, error) { return s.steward(ctx, st.run...) }
+	if st.run[0] == "pool" {
+		run = func() (string, int, error) { return execute(ctx, s.poolArgs(st.run)...) }
+	}
 	if st.run[0] == "audit" {
 		shown, run = "steward audit run", func() (string, int, error) { return s.audit(ctx) }
 	}

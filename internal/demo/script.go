@@ -4,6 +4,7 @@
 package demo
 
 import (
+	"context"
 	"slices"
 
 	"sigs.k8s.io/steward/internal/ghfake"
@@ -11,13 +12,15 @@ import (
 )
 
 // step is one thing that happens, and what must be seen of it. Something happens on
-// GitHub (act), outside of it (changes), or a job runs (run).
+// GitHub (act), outside of it (changes), somebody runs steward (run), or another
+// program acts (do).
 type step struct {
 	title   string // explains what comes, before it happens
 	restart bool   // steward-hook is down while it happens
 	act     ghfake.Act
 	changes []change
-	run     []string          // arguments of steward; "audit" alone is the periodic job
+	run     []string // arguments of steward; "audit" alone is the periodic job
+	do      func(context.Context, *stage) (string, error)
 	code    int               // of the run
 	answer  []string          // must be in what the bot answers or the run prints
 	context map[string]string // commit statuses of the pull request: name -> state
@@ -41,7 +44,7 @@ func comment(who string, number int, text string) ghfake.Act {
 }
 
 // script is the conversation.
-func script() []step { return slices.Concat(access(), drift(), settled()) }
+func script() []step { return slices.Concat(access(), drift(), settled(), lending()) }
 
 // access is about who may do what.
 func access() []step {
