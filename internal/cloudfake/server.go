@@ -67,6 +67,7 @@ type Server struct {
 	// Faults is what goes wrong, and the record of what was asked.
 	Faults fault.Engine
 	GCP    *GCP
+	GCE    *GCE
 	OCI    *OCI
 	DNS    *DNS
 
@@ -84,6 +85,7 @@ func New(opts Options) *Server {
 	}
 	s := &Server{clock: opts.Clock, latency: opts.Latency}
 	s.GCP = newGCP(s)
+	s.GCE = newGCE(s)
 	s.OCI = newOCI(s)
 	s.DNS = newDNS(s)
 	return s
@@ -91,7 +93,7 @@ func New(opts Options) *Server {
 
 // parts lists the protocols.
 func (s *Server) parts() []part {
-	return []part{s.GCP, s.OCI, s.DNS}
+	return []part{s.GCP, s.GCE, s.OCI, s.DNS}
 }
 
 // Handler serves all parts that speak HTTP, and the controls.
