@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/steward/internal/plugin"
 	"sigs.k8s.io/steward/internal/state"
 	"sigs.k8s.io/steward/jobs/audit"
+	"sigs.k8s.io/steward/jobs/janitor"
 	"sigs.k8s.io/steward/jobs/owners"
 	"sigs.k8s.io/steward/jobs/verify"
 )
@@ -23,7 +24,25 @@ type Deps struct {
 	Readers    Readers
 
 	OpenState, OpenPublic func(ctx context.Context, address string) (state.Store, error)
+
+	Accounts map[string]OpenAccount // what the janitor can sweep, by what it is
+	OpenPool OpenPool               // nil: no pool can be asked
 }
+
+// What the janitor works on.
+type (
+	OpenAccount  = janitor.OpenAccount
+	JanitorReach = janitor.Reach
+	OpenPool     = func(ctx context.Context, address string) (Pool, error)
+	Pool         = janitor.Pool
+	Lease        = janitor.Lease
+)
+
+// What a Pool answers.
+const (
+	ErrNothing = janitor.ErrNothing
+	ErrLost    = janitor.ErrLost
+)
 
 // What the audit reads with. Who constructs it sees the list of jobs only.
 type (
@@ -39,6 +58,7 @@ func All(deps Deps) []*cobra.Command {
 	return []*cobra.Command{
 		owners.Command(deps.OpenCommit),
 		audit.Command(audit.Deps{OpenCommit: deps.OpenCommit, OpenState: deps.OpenState, OpenPublic: deps.OpenPublic, Readers: deps.Readers}),
+		janitor.Command(janitor.Deps{OpenCommit: deps.OpenCommit, OpenState: deps.OpenState, Accounts: deps.Accounts, OpenPool: deps.OpenPool}),
 		verify.Command(verify.Deps{OpenCommit: deps.OpenCommit, Plugins: deps.Plugins}),
 	}
 }

@@ -43,7 +43,10 @@ Exit codes: 0 done or clean; 1 error, usage included; 2 a check found something
   steward pool status
   steward hook replay`,
 	}
-	for _, job := range jobs.All(jobs.Deps{OpenCommit: git.At, Plugins: allPlugins, OpenState: providers.OpenState, OpenPublic: providers.OpenPublic, Readers: providers.Readers()}) {
+	for _, job := range jobs.All(jobs.Deps{
+		OpenCommit: git.At, Plugins: allPlugins, OpenState: providers.OpenState, OpenPublic: providers.OpenPublic,
+		Readers: providers.Readers(), Accounts: providers.Accounts(),
+	}) {
 		cmd.AddCommand(job)
 	}
 	cmd.AddCommand(hookClient(), poolClient())
