@@ -4,6 +4,7 @@
 package lease
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -62,6 +63,9 @@ func (p *Pool) List(typ string) []*Resource {
 	}
 	return all
 }
+
+// All visits every resource in no order, which is all that a look at a large pool may cost those who work.
+func (p *Pool) All() iter.Seq[*Resource] { return maps.Values(p.resources) }
 
 // Metric counts the resources of a type by state and by owner, of which "" is nobody.
 func (p *Pool) Metric(typ string) (states, owners map[string]int, err error) {

@@ -74,7 +74,10 @@ func (p *Pages) page(write func(out io.Writer, r *http.Request, pool *leasepage.
 
 func (p *Pages) read(ctx context.Context) (look *leasepage.Pool, err error) {
 	err = p.Pool.Do(ctx, func(pool *lease.Pool, now time.Time) { look = leasepage.Look(pool, now) })
-	return look, err
+	if err != nil {
+		return nil, err
+	}
+	return look.Arrange(), nil
 }
 
 // used adds up the last days.

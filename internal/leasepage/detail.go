@@ -17,10 +17,7 @@ import (
 
 // TypePage writes the page of one type (PP-3).
 func TypePage(out io.Writer, p *Pool, t *Type, u *Usage) error {
-	w, err := newWriter(p.Now)
-	if err != nil {
-		return err
-	}
+	w := &writer{p.Now}
 	body := []web.Block{w.block("head", w.card(t, u)), web.Section("queue", "Queue", w.queues(t)...)}
 	if kept := p.keptOf(t.Name); len(kept) > 0 {
 		body = append(body, web.Section("reservations", "Reservations", w.reservations(&Pool{Now: p.Now, Reservations: kept})))
@@ -156,10 +153,7 @@ func (p *Past) latest() []*lease.Ended {
 
 // ResourcePage writes the page of one resource (PP-3). r is nil for one that is in the history only.
 func ResourcePage(out io.Writer, now time.Time, name string, r *lease.Resource, past *Past) error {
-	w, err := newWriter(now)
-	if err != nil {
-		return err
-	}
+	w := &writer{now}
 	var body []web.Block
 	facts := []web.Fact{{Name: "All types", Value: "Pool", Href: Root}}
 	if r == nil {
@@ -223,7 +217,9 @@ func (w *writer) present(r *lease.Resource) []fact {
 	}
 	if r.Held() {
 		add("owner", plain(w.name(r.Owner)))
-		add("account", plain(w.name(account(r))))
+		if account(r) != r.Owner {
+			add("account", plain(w.name(account(r))))
+		}
 		if l := r.Lease; l != nil {
 			add("job", plain(w.name(l.Job)))
 			add("build", plain(w.name(l.Build)))
@@ -263,7 +259,7 @@ func (w *writer) history(past *Past) web.Block {
 		how := plain(w.ending(e))
 		how.Note = w.prose(e.Note)
 		t.Rows = append(t.Rows, []field{
-			w.at(e.Until), w.who(e.Owner, cmp.Or(e.Account, e.Owner)), w.run(e.Job, e.Build), plain(span(e.Until.Sub(e.Since))),
+			w.at(e.Until), w.who(e.Owner, cmp.Or(e.Account, e.Owner)), w.run(e.Job, e.Build), short(span(e.Until.Sub(e.Since))),
 			w.state(e.Held), how,
 		})
 	}

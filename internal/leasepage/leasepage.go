@@ -70,11 +70,16 @@ type Place struct {
 	Wants                 []lease.Want
 }
 
-// Look reads a pool. It belongs into an operation of the pool's keeper; what it returns does not.
+// Look reads a pool. It belongs into an operation of the pool's keeper, and does no more there than it must: Arrange has to
+// follow outside.
 func Look(p *lease.Pool, now time.Time) *Pool {
 	look := &Pool{Now: now}
+	byType := map[string][]*lease.Resource{}
+	for r := range p.All() {
+		byType[r.Type] = append(byType[r.Type], r)
+	}
 	for _, name := range p.Types() {
-		t := Type{Name: name, Resources: p.List(name)}
+		t := Type{Name: name, Resources: byType[name]}
 		if d := p.Dynamic(name); d != nil {
 			t.Most = d.Max
 		}
@@ -86,8 +91,16 @@ func Look(p *lease.Pool, now time.Time) *Pool {
 	for _, r := range p.Reservations() {
 		look.Reservations = append(look.Reservations, *r)
 	}
-	slices.SortStableFunc(look.Reservations, func(a, b lease.Reservation) int { return a.From.Compare(b.From) })
 	return look
+}
+
+// Arrange puts what was read in order.
+func (p *Pool) Arrange() *Pool {
+	for _, t := range p.Types {
+		slices.SortFunc(t.Resources, func(a, b *lease.Resource) int { return cmp.Compare(a.Name, b.Name) })
+	}
+	slices.SortStableFunc(p.Reservations, func(a, b lease.Reservation) int { return a.From.Compare(b.From) })
+	return p
 }
 
 func queueOf(from string, places []lease.Place) Queue {
@@ -151,19 +164,14 @@ func since(r *lease.Resource) time.Time {
 	return r.Updated
 }
 
-// writer writes pages. It holds what is made once for each page.
-type writer struct {
-	now       time.Time
-	secrets   *secret.Scanner
-	templates *template.Template
-}
+var templates = template.Must(template.New("pool").Parse(pageSource))
 
-func newWriter(now time.Time) (*writer, error) {
-	t, err := template.New("pool").Parse(pageSource)
-	return &writer{now: now, secrets: secret.NewScanner(), templates: t}, err
-}
+var secrets = secret.NewScanner()
 
-func (w *writer) block(name string, data any) web.Block { return web.Template(w.templates, name, data) }
+// writer writes one page.
+type writer struct{ now time.Time }
+
+func (w *writer) block(name string, data any) web.Block { return web.Template(templates, name, data) }
 
 func (w *writer) page(out io.Writer, title string, facts []web.Fact, nav []web.Link, body ...web.Block) error {
 	return web.Page{
@@ -187,7 +195,7 @@ func (w *writer) prose(s string) string { return w.text(s, proseLimit) }
 
 // text makes what others typed harmless; that it is escaped is for the template.
 func (w *writer) text(s string, most int) string {
-	clean, _ := w.secrets.Redact(s)
+	clean, _ := secrets.Redact(s)
 	return report.Shown(clean, most)
 }
 

@@ -301,7 +301,7 @@ func TestLook(t *testing.T) {
 			t.Fatal(i, err)
 		}
 	}
-	p := Look(pool, noon().Add(time.Minute))
+	p := Look(pool, noon().Add(time.Minute)).Arrange()
 	project, cluster := p.Type("project"), p.Type("cluster")
 	if project == nil || cluster == nil || cluster.Most != 7 || p.Type("none") != nil {
 		t.Fatalf("%+v", p)

@@ -52,10 +52,7 @@ func MissingResource(out io.Writer, p *Pool, name string) error {
 func MissingPage(out io.Writer, p *Pool, path string) error { return p.missing(out, "page", path, nil) }
 
 func (p *Pool) missing(out io.Writer, what, name string, links []web.Link) error {
-	w, err := newWriter(p.Now)
-	if err != nil {
-		return err
-	}
+	w := &writer{p.Now}
 	for i := range links {
 		links[i].Text = w.name(links[i].Text)
 	}

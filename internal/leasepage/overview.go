@@ -18,24 +18,21 @@ import (
 
 // Overview writes the page of the whole pool (PP-2).
 func Overview(out io.Writer, p *Pool, u *Usage) error {
-	w, err := newWriter(p.Now)
-	if err != nil {
-		return err
-	}
+	w := &writer{p.Now}
 	if len(p.Types) == 0 {
 		return w.page(out, "Pool", nil, nil, web.Prose("The pool is empty: its configuration lists no resource. steward-pool "+
 			"reads the file that --config names, and reads it again when it changes."))
 	}
 	sick := p.sick()
 	nav := []web.Link{
-		{Text: "Types", Href: "#types"}, {Text: "Accounts", Href: "#accounts"},
-		{Text: "Sick resources", Href: "#sick"}, {Text: "Reservations", Href: "#reservations"},
+		{Text: "Types", Href: "#types"}, {Text: "Sick resources", Href: "#sick"},
+		{Text: "Reservations", Href: "#reservations"}, {Text: "Accounts", Href: "#accounts"},
 	}
 	return w.page(out, "Pool", w.facts(p, len(sick)), nav,
 		web.Section("types", "Types", w.cards(p, u)...),
-		web.Section("accounts", "Accounts", w.accounts(p, u)),
 		web.Section("sick", "Sick resources", w.sickTable(sick)),
-		web.Section("reservations", "Reservations", w.reservations(p)))
+		web.Section("reservations", "Reservations", w.reservations(p)),
+		web.Section("accounts", "Accounts", w.accounts(p, u)))
 }
 
 func (w *writer) facts(p *Pool, sick int) []web.Fact {
@@ -172,9 +169,15 @@ func (w *writer) parts(counts map[string]int) string {
 // that failed.
 func (p *Pool) sick() []*lease.Resource {
 	var all []*lease.Resource
+	wrong := map[string]bool{} // by state
 	for _, t := range p.Types {
 		for _, r := range t.Resources {
-			if r.Sick != nil || r.Failures > 0 || r.State == lease.Quarantined || r.State == lease.NoSchedule || !lease.Known(r.State) {
+			bad, asked := wrong[r.State]
+			if !asked {
+				bad = r.State == lease.Quarantined || r.State == lease.NoSchedule || !lease.Known(r.State)
+				wrong[r.State] = bad
+			}
+			if bad || r.Sick != nil || r.Failures > 0 {
 				all = append(all, r)
 			}
 		}

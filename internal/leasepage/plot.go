@@ -86,13 +86,19 @@ func area(begin int, upper, lower []float64) string {
 	return strings.Join(points, " ")
 }
 
-// days are the midnights within the window.
+// days are the midnights within the window. The last one has no name where there is no room behind it.
 func (u *Usage) days() []day {
 	var all []day
 	for i := range buckets {
-		if at := u.start.Add(time.Duration(i) * step); at.Hour() == 0 {
-			all = append(all, day{fmt.Sprint(i), decimal(100*float64(i)/float64(buckets)) + "%", at.Format("Mon 2")})
+		at := u.start.Add(time.Duration(i) * step)
+		if at.Hour() != 0 {
+			continue
 		}
+		d := day{X: fmt.Sprint(i), At: decimal(100*float64(i)/float64(buckets)) + "%"}
+		if i < buckets*7/8 {
+			d.Name = at.Format("Mon 2")
+		}
+		all = append(all, d)
 	}
 	return all
 }

@@ -22,7 +22,8 @@ func colours() []string {
 }
 
 func colour(state string) string {
-	if slices.Contains(colours(), state) {
+	switch state {
+	case lease.Free, lease.Busy, lease.Dirty, lease.Cleaning, lease.Quarantined:
 		return state
 	}
 	return other

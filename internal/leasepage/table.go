@@ -23,14 +23,16 @@ type field struct {
 	Code             bool
 	State            string // the colour of a state
 	At               string // the time behind an age, for programs and as a hint
-	Number           bool
+	Class            string // number, short (never broken) or wide (never narrow)
 }
 
 func (w *writer) table(t table) web.Block { return w.block("rows", t) }
 
 func plain(s string) field { return field{Text: s} }
 
-func number(s string) field { return field{Text: s, Number: true} }
+func number(s string) field { return field{Text: s, Class: "number"} }
+
+func short(s string) field { return field{Text: s, Class: "short"} }
 
 // since is an age, with the time behind it.
 func (w *writer) since(t time.Time) field {
@@ -50,10 +52,15 @@ func (w *writer) at(t time.Time) field {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func (w *writer) state(s string) field { return field{Text: w.name(s), State: colour(s)} }
+// stateLimit keeps a column narrow: the states that mean something are short.
+const stateLimit = 24
+
+func (w *writer) state(s string) field {
+	return field{Text: w.text(s, stateLimit), State: colour(s), Class: "short"}
+}
 
 func (w *writer) resource(name string) field {
-	return field{Text: w.name(name), Href: resourcePath(name), Code: true}
+	return field{Text: w.name(name), Href: resourcePath(name), Code: true, Class: "wide"}
 }
 
 func (w *writer) typ(name string) field {
@@ -62,7 +69,7 @@ func (w *writer) typ(name string) field {
 
 // who is an owner, and the account that pays where it is another.
 func (w *writer) who(owner, account string) field {
-	f := field{Text: w.name(owner)}
+	f := field{Text: w.name(owner), Class: "wide"}
 	if account != owner && account != "" {
 		f.Note = "account " + w.name(account)
 	}
@@ -71,7 +78,7 @@ func (w *writer) who(owner, account string) field {
 
 // run names a test run.
 func (w *writer) run(job, build string) field {
-	f := field{Text: w.name(job)}
+	f := field{Text: w.name(job), Class: "wide"}
 	if build != "" {
 		f.Note = "build " + w.name(build)
 	}
