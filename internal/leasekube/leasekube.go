@@ -25,6 +25,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -182,6 +183,8 @@ func (s *Store) Commit(ctx context.Context, epoch lease.Epoch, records []lease.R
 	if c == nil {
 		return nil
 	}
+	ctx, end := outlast(ctx, grace)
+	defer end()
 	if err := s.commit(ctx, c); err != nil {
 		if !errors.Is(err, lease.ErrRefused) {
 			s.term, s.failed = "", ErrUnloaded
@@ -192,6 +195,22 @@ func (s *Store) Commit(ctx context.Context, epoch lease.Epoch, records []lease.R
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// grace is how long a commit goes on that had begun when the context ended: those who wait for it get an answer.
+const grace = 5 * time.Second
+
+// outlast returns a context that ends some time after another.
+func outlast(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		defer cancel()
+		pause(longer, d)
+	})
+	return longer, func() {
+		stop()
+		cancel()
+	}
 }
 
 // commit is the intent, then the writes.

@@ -45,7 +45,7 @@ func clients(t *testing.T, store lease.Store) map[string]promise {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var ids int
-	k := lease.NewKeeper(lease.KeeperOptions{Store: store, LazyEvery: 5 * time.Millisecond, Pool: lease.Options{IDs: func() string {
+	k := lease.NewKeeper(lease.KeeperOptions{Store: store, LazyEvery: 5 * time.Millisecond, QueueEvery: 5 * time.Millisecond, Pool: lease.Options{IDs: func() string {
 		ids++
 		return fmt.Sprint("lease-", ids)
 	}}})

@@ -1,0 +1,134 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package leasekube
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// boskos is a running Boskos.
+type boskos struct {
+	t      testing.TB
+	url    string
+	cmd    *exec.Cmd
+	log    string // file
+	exited chan struct{}
+}
+
+// startBoskos runs the real Boskos on the objects of a namespace.
+func startBoskos(t testing.TB, c *cluster, namespace, config string) *boskos {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "boskos-resources.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := &boskos{t: t, log: filepath.Join(dir, "log"), exited: make(chan struct{})}
+	args := []string{"--config=" + file, "--kubeconfig=" + c.kubeconfig, "--namespace=" + namespace, "--log-level=error"}
+	ports := freePorts(t, 4)
+	for i, name := range []string{"port", "metrics-port", "health-port", "pprof-port"} {
+		args = append(args, fmt.Sprintf("--%s=%d", name, ports[i]))
+	}
+	b.url = "http://" + loopback(ports[0])
+	out, err := os.Create(b.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	b.cmd = exec.Command("boskos", args...)
+	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = dir, out, out
+	dieWithParent(b.cmd)
+	if err := b.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = b.cmd.Wait() // it is killed in the end
+		close(b.exited)
+	}()
+	t.Cleanup(b.stop)
+	within(t, "boskos serves", func() bool {
+		resp, err := http.Get(b.url)
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return true
+	})
+	return b
+}
+
+// stop is what scaling it to 0 does.
+func (b *boskos) stop() {
+	b.t.Helper()
+	_ = b.cmd.Process.Kill() // fails only for a process that has ended
+	select {
+	case <-b.exited:
+	case <-time.After(patience):
+		b.t.Error("boskos does not end")
+	}
+}
+
+// ask makes a request and returns the status and the body.
+func (b *boskos) ask(method, path, body string, pairs ...string) (int, string) {
+	b.t.Helper()
+	query := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		query.Set(pairs[i], pairs[i+1])
+	}
+	req, err := http.NewRequest(method, b.url+path+"?"+query.Encode(), strings.NewReader(body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return resp.StatusCode, string(bytes.TrimSpace(answer))
+}
+
+// must is ask for what has to succeed. Boskos reads from a cache that runs behind its own writes, so that a request may have
+// to be repeated.
+func (b *boskos) must(method, path, body string, pairs ...string) string {
+	b.t.Helper()
+	var answer string
+	within(b.t, method+" "+path+" "+strings.Join(pairs, " "), func() bool {
+		var status int
+		status, answer = b.ask(method, path, body, pairs...)
+		return status == http.StatusOK
+	})
+	return answer
+}
+
+// acquire takes a resource by way of Boskos.
+func (b *boskos) acquire(typ, owner string) (name string) {
+	b.t.Helper()
+	var got struct{ Name string }
+	answer := b.must("POST", "/acquire", "", "type", typ, "state", "free", "dest", "busy", "owner", owner)
+	if err := json.Unmarshal([]byte(answer), &got); err != nil {
+		b.t.Fatal(err)
+	}
+	return got.Name
+}
+
+// metric is what Boskos says of a type.
+func (b *boskos) metric(typ string) string {
+	b.t.Helper()
+	return b.must("GET", "/metric", "", "type", typ)
+}

@@ -1,0 +1,25 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package leasekube
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// again fails: only Linux has a network that can be given to a Boskos that listens on every interface.
+func again() int {
+	fmt.Fprintln(os.Stderr, "these tests need the network namespaces of Linux")
+	return 1
+}
+
+func settle() error { return nil }
+
+func mountSmall(t *testing.T, _, _ string) { t.Fatal("needs Linux") }
+
+func dieWithParent(*exec.Cmd) {}
