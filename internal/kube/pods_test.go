@@ -338,7 +338,7 @@ func TestBadEvents(t *testing.T) {
 		`{"type":"DELETED","object":{"metadata":{"resourceVersion":"200"}}}`, `{"type":"DELETED","object":{"metadata":{"uid":"uid-1"}}}`,
 		`{"type":"DROPPED","object":{"metadata":{"uid":"uid-1","resourceVersion":"200"},"status":{"phase":"Failed"}}}`,
 		`{"type":"DELETED","object":[]}`, `{"type":"ERROR","object":{"code":500}}`, `{"type":`, `[]`,
-		`{"type":"ADDED","object":"` + strings.Repeat("x", maxEvent) + `"}`,
+		`{"type":"ADDED","object":{"metadata":{"uid":"uid-7","resourceVersion":"200"},"other":"` + strings.Repeat("x", maxEvent) + `"}}`,
 	} {
 		inBubble(t, func(t *testing.T, fake *kubefake.Server, cluster *Cluster) {
 			fake.PutPod(testPod(1, "Running"))

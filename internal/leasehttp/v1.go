@@ -475,6 +475,7 @@ func (v *V1) transfer(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	caller.Job, caller.Build = body.Job, body.Build
+	caller.Pod, caller.PodNamespace = "", "" // of who gives it away
 	var out Lease
 	err = v.do(r, func(p *lease.Pool, now time.Time) error {
 		_, grip, err := held(p, r)

@@ -233,6 +233,80 @@ func TestPodEnds(t *testing.T) {
 	}
 }
 
+// TestLateLease (PP-9): a lease that is granted to a request of a pod that has ended ends too.
+func TestLateLease(t *testing.T) {
+	r := newRig(t)
+	r.opts.Hold = time.Minute
+	r.write("resources.yaml", strings.Replace(resources, "[p1, p2, p3, p4, p5, p6]", "[p1]\n- {type: other, state: free, names: [o1]}", 1))
+	r.fake.PutPod(runningPod(1))
+	r.fake.PutPod(runningPod(2))
+	r.begin(true)
+	name := r.acquire("10.9.9.9", "first")
+	r.address = "10.0.0.2"
+	if code, body := r.ask("POST", "/acquire?type=other&state=free&dest=busy&owner=second", ""); code != http.StatusOK {
+		t.Fatal(code, body)
+	}
+	waits := make(chan string)
+	go func() {
+		defer close(waits)
+		req, err := http.NewRequest(http.MethodPost, r.url+"/acquire?type=project&state=free&dest=busy&owner=late&request_id=1", nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		req.Header.Set(passedOn, "other")
+		req.Header.Set("X-Forwarded-For", "10.0.0.1")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = resp.Body.Close()
+		waits <- resp.Status
+	}()
+	r.until("it waits", func() bool {
+		_, body := r.ask("GET", "/v1/queue?type=project", "")
+		return strings.Contains(body, "late")
+	})
+	r.fake.DeletePod("test-pods", "pod-1")
+	r.fake.DeletePod("test-pods", "pod-2")
+	r.until("the end of both is known", func() bool { return r.state("o1") == lease.Dirty })
+	if code, body := r.ask("POST", "/release?name="+name+"&owner=first&dest=free", ""); code != http.StatusOK {
+		t.Fatal(code, body)
+	}
+	if got := <-waits; !strings.HasPrefix(got, "200") {
+		t.Fatal(got)
+	}
+	r.fake.PutPod(kubefake.Pod{Namespace: "elsewhere", Name: "x", UID: "uid-x"})
+	r.fake.Compact()
+	r.fake.Cut() // a new list makes the pool look sooner
+	r.until("the late lease ends", func() bool { return r.state(name) == lease.Dirty })
+}
+
+// TestTransfer (PP-5): what is given away does not end with the pod of who gave it.
+func TestTransfer(t *testing.T) {
+	r := newRig(t)
+	r.fake.PutPod(runningPod(1))
+	r.fake.PutToken("of-pod-1", kubefake.Token{Username: "system:serviceaccount:test-pods:builder", Audiences: []string{"steward-pool"}, Pod: "uid-1"})
+	r.begin(true)
+	auth := []string{"Authorization", "Bearer of-pod-1"}
+	_, body := r.ask("POST", "/v1/leases", `{"owner":"first","wants":[{"type":"project","count":2}]}`, auth...)
+	var got struct {
+		Leases []struct{ ID, Resource string }
+	}
+	if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Leases) != 2 {
+		t.Fatal(err, body)
+	}
+	if code, body := r.ask("POST", "/v1/leases/"+got.Leases[0].ID+"/transfer", `{"owner":"second"}`, auth...); code != http.StatusOK {
+		t.Fatal(code, body)
+	}
+	r.fake.DeletePod("test-pods", "pod-1")
+	r.until("the other ends", func() bool { return r.state(got.Leases[1].Resource) == lease.Dirty })
+	if state := r.state(got.Leases[0].Resource); state != lease.Busy {
+		t.Errorf("what was given away is %s", state)
+	}
+}
+
 // TestPeer: an address counts only where nothing stands between.
 func TestPeer(t *testing.T) {
 	for _, c := range []struct {
