@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/steward/plugins/drift"
 	"sigs.k8s.io/steward/plugins/freeze"
 	"sigs.k8s.io/steward/plugins/owners"
+	"sigs.k8s.io/steward/plugins/pool"
 )
 
 // Deps is what all plugins together need. Every field has to be set.
@@ -27,10 +28,21 @@ type Deps struct {
 	Jobs       drift.Jobs
 	ReportPage func(thread.Repo) string // where people read the whole report; may be empty
 	Unreviewed func() []string          // logins whose pull requests are merged without review
+
+	Pool       pool.Pool
+	PoolHurdle func(acts bool) string // why the pool cannot be asked, or told to do something
+	PoolFiles  func() []string        // that configure it
 }
 
 // DriftJob is what drift.Jobs tells, for whoever implements it.
 type DriftJob = drift.Job
+
+// What pool.Pool tells, for whoever implements it.
+type (
+	PoolType     = pool.Type
+	PoolResource = pool.Resource
+	PoolEnded    = pool.Ended
+)
 
 // All lists the plugins in the order in which help shows them.
 func All(deps Deps) []plugin.Plugin {
@@ -40,5 +52,6 @@ func All(deps Deps) []plugin.Plugin {
 		drift.New(drift.Deps{
 			Reports: deps.Reports, Files: deps.Files, Jobs: deps.Jobs, Page: deps.ReportPage, Links: deps.Links, Unreviewed: deps.Unreviewed,
 		}),
+		pool.New(pool.Deps{Pool: deps.Pool, Hurdle: deps.PoolHurdle, Files: deps.PoolFiles}),
 	}
 }

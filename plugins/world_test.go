@@ -49,6 +49,7 @@ type world struct {
 	unreviewed []string
 	pulls      map[string]opened          // by branch
 	jobs       map[string]thread.StartJob // by key
+	pool       *lender
 }
 
 // opened is a pull request that steward has opened.
@@ -64,7 +65,7 @@ func newWorld(t *testing.T) *world {
 		t: t, commits: map[string]fs.FS{"base": os.DirFS("../config/example")}, base: "base",
 		trees: map[string]*acl.Tree{}, threads: map[int]*thread.Snapshot{}, records: map[int]thread.Record{}, next: 5000, now: noon,
 		members: "alice bob dora ruth sven rey pat tom gina carol",
-		fetched: noon, pulls: map[string]opened{}, jobs: map[string]thread.StartJob{},
+		fetched: noon, pulls: map[string]opened{}, jobs: map[string]thread.StartJob{}, pool: newLender(),
 		job: DriftJob{Name: "periodic-steward-audit", Interval: 4 * time.Hour},
 	}
 	found, opts := exampleReport()
@@ -76,6 +77,7 @@ func newWorld(t *testing.T) *world {
 		},
 		Reports: w, Jobs: w, Unreviewed: func() []string { return w.unreviewed },
 		ReportPage: func(thread.Repo) string { return "https://github.com/example-org/report.html" },
+		Pool:       w.pool, PoolHurdle: w.pool.hurdle, PoolFiles: func() []string { return w.pool.files },
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -259,7 +261,7 @@ func (w *world) look(number int) (int, error) {
 }
 
 func (w *world) options() plugin.Options {
-	return plugin.Options{Enabled: []string{"owners", "freeze", "drift"}, Aliases: map[string]string{"why": "why", "drift": "drift"}, Members: w}
+	return plugin.Options{Enabled: []string{"owners", "freeze", "drift", "pool"}, Aliases: map[string]string{"why": "why", "drift": "drift"}, Members: w}
 }
 
 func (w *world) perform(number int, write thread.Write) {
@@ -289,6 +291,8 @@ func (w *world) perform(number int, write thread.Write) {
 		}
 	case thread.CreateJob:
 		w.jobs[write.Key] = write.StartJob
+	case thread.CallPool:
+		w.pool.tell(write.PoolCall)
 	default:
 		w.t.Fatalf("unknown write %T", write)
 	}

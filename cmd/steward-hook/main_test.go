@@ -11,6 +11,7 @@ import (
 
 	"sigs.k8s.io/steward/internal/scripttest"
 	"sigs.k8s.io/steward/internal/wire/cli"
+	"sigs.k8s.io/steward/internal/wire/pool"
 	"sigs.k8s.io/steward/internal/wire/serve"
 )
 
@@ -18,6 +19,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"steward-hook": main,
 		"steward":      func() { os.Exit(serve.Main(cli.Command())) },
+		"steward-pool": func() { os.Exit(serve.Main(pool.Command())) },
 	})
 }
 

@@ -57,7 +57,7 @@ func (d *decision) call(ctx context.Context, s *thread.Snapshot, b batch, c comm
 // reachesOut tells actions that cannot be taken back by deciding anew.
 func reachesOut(a thread.Action) bool {
 	switch a.(type) {
-	case thread.Pull, thread.StartJob:
+	case thread.Pull, thread.StartJob, thread.PoolCall:
 		return true
 	}
 	return false

@@ -98,6 +98,8 @@ func onlyOwn(p Plugin, actions []thread.Action) error {
 			own = strings.HasPrefix(a.Branch, thread.BranchPrefix+p.Name+"/") && thread.LegalBranch(a.Branch)
 		case thread.StartJob:
 			own = strings.HasPrefix(a.Key, p.Name+"/")
+		case thread.PoolCall:
+			own = strings.HasPrefix(a.Key, p.Name+"/")
 		}
 		if !own {
 			return fmt.Errorf("action %T is not the plugin's to take: %.200v", a, a)

@@ -4,10 +4,10 @@
 // Package scripttest gives testscript files a GitHub and the real steward-hook.
 //
 // A script is a world, a conversation and what must be there afterwards, and
-// reads like the manual. Scenarios are added without Go. Commands:
+// reads like the manual. Scenarios are added without Go. $SOON is a day in 30 days, $LATE
+// one in 300. Commands:
 //
-//	github FILE             start a fake GitHub with the scenario in FILE; $GITHUB is its URL,
-//	                        $SOON a day in 30 days and $LATE one in 300
+//	github FILE             start a fake GitHub with the scenario in FILE; $GITHUB is its URL
 //	hook [FLAG...]          start steward-hook beside it, journaling in $WORK/data
 //	[!] hookfails [FLAG...] start it and expect it to end with an error on stderr
 //	sigterm | sigkill       end it; after SIGTERM the exit code has to be 0
@@ -32,6 +32,11 @@
 //	health PATH             ask the health port
 //	log                     print what steward-hook has logged so far
 //	metric NAME             print a metric's lines
+//	pool [FLAG...]          start steward-pool with pool.yaml; $STEWARD_POOL is its URL, for steward pool too
+//	poolends                end it with SIGTERM; the exit code has to be 0
+//	issuer                  start an issuer of tokens; $ISSUER is its URL
+//	token NS/ACCOUNT FILE   write a service account's token for the audience pool
+//	exits N COMMAND...      want exactly that exit code
 package scripttest
 
 import (
@@ -64,8 +69,8 @@ import (
 // patience bounds every wait. It is not a timing assertion: what takes longer hangs.
 const patience = 2 * time.Minute
 
-// Run runs the scripts of a directory. The test binary must offer the programs
-// steward-hook and steward through testscript.Main.
+// Run runs the scripts of a directory. The test binary must offer the programs that
+// they use (steward-hook, steward-pool, steward) through testscript.Main.
 func Run(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
@@ -73,6 +78,8 @@ func Run(t *testing.T, dir string) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Values[worldKey{}] = &world{}
+			env.Setenv("SOON", time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly))
+			env.Setenv("LATE", time.Now().UTC().AddDate(0, 0, 300).Format(time.DateOnly))
 			return nil
 		},
 		Cmds: commands(),
@@ -80,7 +87,7 @@ func Run(t *testing.T, dir string) {
 }
 
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
-	out := map[string]func(*testscript.TestScript, bool, []string){}
+	out := map[string]func(*testscript.TestScript, bool, []string){"exits": exits}
 	for name, run := range map[string]func(*world, *testscript.TestScript, []string) error{
 		"github": (*world).github, "hook": (*world).hook, "sigterm": (*world).sigterm, "sigkill": (*world).sigkill,
 		"act": (*world).act, "fault": (*world).fault, "heal": (*world).heal, "settle": (*world).settle,
@@ -90,7 +97,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"delivered": (*world).delivered, "health": (*world).health, "log": (*world).showLog,
 		"pulls": (*world).pulls, "content": (*world).content, "cluster": (*world).cluster, "prowjobs": (*world).prowjobs,
 		"clusterdenies": (*world).clusterDenies,
-		"expand":        func(_ *world, ts *testscript.TestScript, args []string) error { return expand(ts, args) },
+		"pool":          (*world).pool, "poolends": (*world).poolEnds, "issuer": (*world).issues, "token": (*world).token,
+		"expand": func(_ *world, ts *testscript.TestScript, args []string) error { return expand(ts, args) },
 	} {
 		out[name] = func(ts *testscript.TestScript, neg bool, args []string) {
 			w, _ := ts.Value(worldKey{}).(*world)
@@ -115,9 +123,13 @@ type world struct {
 	repos []string
 	prow  *kubefake.Server
 	proc  *process
+
+	lender   *process // steward-pool
+	poolPort string
+	issuer   *issuer
 }
 
-// process is a running steward-hook.
+// process is a running steward-hook or steward-pool.
 type process struct {
 	cmd    *exec.Cmd
 	log    *tail
@@ -151,8 +163,6 @@ func (w *world) github(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	ts.Setenv("GITHUB", w.url)
-	ts.Setenv("SOON", time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly))
-	ts.Setenv("LATE", time.Now().UTC().AddDate(0, 0, 300).Format(time.DateOnly))
 	ts.Defer(func() {
 		if w.proc != nil {
 			_ = w.proc.cmd.Process.Kill()

@@ -139,6 +139,7 @@ func (s *Settings) problems() []error {
 	for _, err := range s.Pool.problems() {
 		all = append(all, fmt.Errorf("pool: %w", err))
 	}
+	all = append(all, s.poolPeople()...)
 	folded := map[string]string{}
 	for _, name := range s.names() {
 		if _, err := thread.ParseRepo(name); err != nil {

@@ -10,7 +10,8 @@ import (
 )
 
 // Action is one thing a plugin wants to be true. The list is closed: whatever
-// steward does to GitHub, or to Prow, is one of the types in this file and in pull.go.
+// steward does to GitHub, to Prow or to the pool is one of the types in this file, in pull.go
+// and in pool.go.
 type Action interface{ isAction() }
 
 // Sticky is the standing part of the one comment a topic has on a thread. An
@@ -118,7 +119,7 @@ func (EditIssue) isWrite()     {}
 const descriptionLimit = 140
 
 // Diff returns what is missing for the actions to hold on s: records first, then
-// statuses, then pull requests and jobs, then comments, because an answer is the
+// statuses, then pull requests, jobs and calls of the pool, then comments, because an answer is the
 // record that the rest is done. Of several actions on the same context, standing
 // part, branch or job the last one counts, of those on the same record the one with
 // the highest stamp.

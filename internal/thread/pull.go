@@ -63,7 +63,7 @@ var legalBranch = regexp.MustCompile(`^steward/[a-z][a-z0-9-]{0,29}/[a-z0-9][a-z
 // LegalBranch tells whether a branch may be made.
 func LegalBranch(name string) bool { return legalBranch.MatchString(name) }
 
-// outside collects pull requests and jobs, the last action of each branch and key.
+// outside collects pull requests, jobs and calls of the pool, the last action of each branch and key.
 // Whether they are there is for the executor to find out: a snapshot of one thread
 // does not show it.
 func outside(actions []Action) []Write {
@@ -86,6 +86,8 @@ func outside(actions []Action) []Write {
 		case StartJob:
 			a.Why = clipRunes(plainLine(a.Why), titleLimit)
 			put("job "+a.Key, CreateJob{a})
+		case PoolCall:
+			put("pool "+a.Key, CallPool{a.plain()})
 		}
 	}
 	return writes

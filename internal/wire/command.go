@@ -55,6 +55,8 @@ It starts in dry-run: it reads, and logs what it would write.`,
 	f.StringVar(&opts.AppKeyPath, "github-app-private-key-path", "", "private key of the App")
 	f.StringVar(&opts.Kubeconfig, "kubeconfig", "", "cluster in which commands may start ProwJobs; empty: that of the pod, where its account is mounted")
 	f.StringVar(&opts.ProwJobNamespace, "prowjob-namespace", "", "namespace of ProwJobs; empty: that of the kubeconfig or the pod")
+	f.StringVar(&opts.PoolServer, "pool-server", "", "steward-pool that /infra pool is about, such as http://steward-pool.test-pods")
+	f.StringVar(&opts.PoolTokenFile, "pool-token-file", "", "file with a token of an operator of the pool; read anew for every request")
 	f.StringVar(&opts.BindAddress, "bind-address", "", "address of all ports but the debug port, which is on loopback; empty for all")
 	f.IntVar(&opts.Port, "port", 8888, "webhooks and help")
 	f.IntVar(&opts.HealthPort, "health-port", 8081, "/healthz and /healthz/ready")

@@ -112,6 +112,15 @@ func (s *hookServer) drift(repo thread.Repo) settings.Drift {
 	return settings.Drift{}
 }
 
+// poolFiles are those whose OWNERS decide about the pool.
+func (s *hookServer) poolFiles() []string { return s.config.Load().settings.PoolFiles() }
+
+// lends tells whether a repository may tell the pool what to do.
+func (s *hookServer) lends(repo thread.Repo) bool {
+	r := s.config.Load().settings.For(repo)
+	return r != nil && slices.Contains(r.Plugins, "pool")
+}
+
 func (s *hookServer) reportPage(repo thread.Repo) string { return s.drift(repo).Page }
 
 func (s *hookServer) unreviewed() []string { return s.config.Load().settings.Unreviewed }

@@ -46,6 +46,9 @@ type HookOptions struct {
 	Kubeconfig       string // "": the account of the pod, if it has one
 	ProwJobNamespace string // "": that of the kubeconfig or of the pod
 
+	PoolServer    string // steward-pool; "": commands about it say that there is none
+	PoolTokenFile string // "": nothing is shown, and only what everybody may see is told
+
 	BindAddress                              string
 	Port, HealthPort, MetricsPort, PprofPort int
 
@@ -79,6 +82,7 @@ type hookServer struct {
 	owners    *ownersLoader
 	reports   *reports
 	jobs      *prowJobs
+	pool      *poolCalls
 	all       []plugin.Plugin
 	config    atomic.Pointer[hookConfig]
 	queue     *queue.Queue
@@ -157,7 +161,10 @@ func newHookServer(opts HookOptions) (*hookServer, error) {
 	if s.jobs, err = s.cluster(); err != nil {
 		return nil, err
 	}
-	s.executor = &performer{s.hub, s.jobs}
+	if s.pool, err = s.poolCalls(); err != nil {
+		return nil, err
+	}
+	s.executor = &performer{s.hub, s.jobs, s.pool}
 	if opts.DryRun {
 		s.executor = &teller{log: s.log, told: map[string]bool{}}
 	}
@@ -166,6 +173,7 @@ func newHookServer(opts HookOptions) (*hookServer, error) {
 	s.all = plugins.All(plugins.Deps{
 		Owners: s.owners, Members: s.hub, Files: s.owners, Scopes: s.scopes, Links: s.links,
 		Reports: s.reports, Jobs: s.jobs, ReportPage: s.reportPage, Unreviewed: s.unreviewed,
+		Pool: s.pool, PoolHurdle: s.pool.hurdle, PoolFiles: s.poolFiles,
 	})
 	if err := s.checkPlugins(); err != nil {
 		return nil, err

@@ -97,8 +97,8 @@ func (s *hookServer) look(ctx context.Context, job queue.Job) error {
 }
 
 // write performs what it can (L-7). Comments hold the answers, which say that a
-// record, a pull request or a run of a job is there: where one could not be made, those
-// of the same plugin wait (L-3).
+// record, a pull request or a run of a job is there, or that the pool has done something:
+// where one could not be made, those of the same plugin wait (L-3).
 func (s *hookServer) write(ctx context.Context, snapshot *thread.Snapshot, job queue.Job, writes []thread.Write) error {
 	var failed []error
 	missing := map[string]bool{} // by plugin
@@ -123,6 +123,8 @@ func promiser(w thread.Write) string {
 	case thread.EditIssue:
 		name = w.Key
 	case thread.CreateJob:
+		name = w.Key
+	case thread.CallPool:
 		name = w.Key
 	case thread.CreatePull:
 		name = strings.TrimPrefix(w.Branch, thread.BranchPrefix)

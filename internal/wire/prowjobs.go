@@ -61,16 +61,20 @@ func (p *prowJobs) start(ctx context.Context, repo thread.Repo, w thread.CreateJ
 	return p.kube.Start(ctx, w.Job, repo.String()+"/"+w.Key, w.Why)
 }
 
-// performer sends each write to where it belongs: runs of jobs to Prow's cluster,
-// everything else to GitHub.
+// performer sends each write to where it belongs: runs of jobs to Prow's cluster, what
+// the pool is to do to the pool, everything else to GitHub.
 type performer struct {
 	hub  *hub.Client
 	jobs *prowJobs
+	pool *poolCalls
 }
 
 func (p *performer) Execute(ctx context.Context, s *thread.Snapshot, w thread.Write) error {
-	if job, ok := w.(thread.CreateJob); ok {
-		return p.jobs.start(ctx, s.Repo, job)
+	switch w := w.(type) {
+	case thread.CreateJob:
+		return p.jobs.start(ctx, s.Repo, w)
+	case thread.CallPool:
+		return p.pool.call(ctx, s.Repo, w)
 	}
 	return p.hub.Execute(ctx, s, w)
 }

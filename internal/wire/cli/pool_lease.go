@@ -312,7 +312,7 @@ It may be repeated. Exit code 3: some of them could not be given back.`,
 				return err
 			}
 			return flags.ask(cmd, func(ctx context.Context, c *leasehttp.Client) error {
-				return each("pool release", ids, func(id string) error { return c.Release(ctx, id, to, reason) })
+				return each("pool release", ids, clipped, func(id string) error { return c.Release(ctx, id, to, reason) })
 			})
 		},
 	}
@@ -322,11 +322,11 @@ It may be repeated. Exit code 3: some of them could not be given back.`,
 }
 
 // each does something to all of them, and tells those that it failed for.
-func each(what string, all []string, do func(string) error) error {
+func each(what string, all []string, shown func(string) string, do func(string) error) error {
 	var failed []error
 	for _, one := range all {
 		if err := do(one); err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", clipped(one), err))
+			failed = append(failed, fmt.Errorf("%s: %w", shown(one), err))
 		}
 	}
 	if len(failed) == 0 || len(failed) == len(all) {
@@ -367,7 +367,7 @@ does to somebody else's.`,
 			case every == 0 && release != "":
 				return errors.New("flag --release belongs to --every: use release")
 			case every == 0:
-				return hinted(each("pool renew", ids, func(id string) error { return r.one(cmd.Context(), id) }))
+				return hinted(each("pool renew", ids, clipped, func(id string) error { return r.one(cmd.Context(), id) }))
 			case every < time.Second:
 				return fmt.Errorf("flag --every: %v is less than 1s", every)
 			}
@@ -417,13 +417,24 @@ func (r renewal) keep(ctx context.Context, every time.Duration) error {
 	}
 }
 
+// give gives the leases back, also where the server restarts just then.
 func (r renewal) give(ctx context.Context) error {
 	if r.release == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
-	return each("pool renew", r.ids, func(id string) error { return r.client.Release(ctx, id, r.release, "") })
+	return each("pool renew", r.ids, clipped, func(id string) error {
+		for {
+			err := r.client.Release(ctx, id, r.release, "")
+			if err == nil || !passing(err) {
+				return err
+			}
+			if pause(ctx, acquirePause); ctx.Err() != nil {
+				return err
+			}
+		}
+	})
 }
 
 func poolTransfer(flags *poolFlags) *cobra.Command {

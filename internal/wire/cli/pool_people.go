@@ -33,7 +33,7 @@ func (p *personal) register(cmd *cobra.Command, reason string) {
 // order shows each resource and, with --confirm, has the verb done to it.
 func (p *personal) order(cmd *cobra.Command, verb string, names []string, o leasehttp.Order) error {
 	return p.flags.ask(cmd, func(ctx context.Context, c *leasehttp.Client) error {
-		return each("pool "+cmd.Name(), names, func(name string) error {
+		return each("pool "+cmd.Name(), names, printable, func(name string) error {
 			now, err := c.Resource(ctx, name)
 			if err != nil {
 				return err
@@ -213,7 +213,7 @@ func poolUnreserve(flags *poolFlags) *cobra.Command {
 				return err
 			}
 			return flags.ask(cmd, func(ctx context.Context, c *leasehttp.Client) error {
-				return each("pool unreserve", ids, func(id string) error { return c.Cancel(ctx, id) })
+				return each("pool unreserve", ids, printable, func(id string) error { return c.Cancel(ctx, id) })
 			})
 		},
 	}
