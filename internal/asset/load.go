@@ -17,8 +17,6 @@ import (
 	"strings"
 	"sync"
 
-	"go.yaml.in/yaml/v3"
-
 	"sigs.k8s.io/steward/internal/finding"
 )
 
@@ -201,10 +199,8 @@ func (t *Tree) loadTiers(files fs.FS) error {
 	if err != nil {
 		return err
 	}
-	var parsed struct {
-		Infra map[string]struct{ Projects map[string]yaml.Node }
-	}
-	if err := yaml.Unmarshal(data, &parsed); err != nil {
+	kinds, err := Inventory(data)
+	if err != nil {
 		t.Problems = append(t.Problems, finding.Finding{
 			Rule: ruleExport, Severity: finding.Warning, Object: inventory, File: inventory,
 			Message: clip("the inventory does not say which projects are production: " + err.Error()),
@@ -212,8 +208,8 @@ func (t *Tree) loadTiers(files fs.FS) error {
 		return nil
 	}
 	t.tiers = map[string]bool{}
-	for kind, group := range parsed.Infra {
-		for project := range group.Projects {
+	for kind, projects := range kinds {
+		for _, project := range projects {
 			t.tiers[project] = !slices.Contains([]string{"e2e", "staging", "sandbox", "purgatory"}, kind)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"sigs.k8s.io/steward/internal/asset"
 )
 
 // Deny is the accounts that are never swept, and where that is said. It is built from what a commit says of production,
@@ -106,20 +106,15 @@ func (d Deny) file(files fs.FS, name string, read func(Deny, string, []byte) err
 
 // infra reads the list of projects by what they are for. All but the lent ones are denied.
 func (d Deny) infra(name string, raw []byte) error {
-	var file struct {
-		Infra map[string]struct {
-			Projects map[string]yaml.Node
-		}
+	kinds, err := asset.Inventory(raw)
+	if err != nil {
+		return err
 	}
-	if err := yaml.Unmarshal(raw, &file); err != nil {
-		return fmt.Errorf("not the list of projects that was expected: %w", err)
-	}
-	for section, s := range file.Infra {
-		if section == lent {
-			continue
-		}
-		for id := range s.Projects {
-			d.add(id, name+" under "+section)
+	for kind, projects := range kinds {
+		for _, id := range projects {
+			if kind != lent {
+				d.add(id, name+" under "+kind)
+			}
 		}
 	}
 	return nil
