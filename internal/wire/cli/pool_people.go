@@ -205,7 +205,7 @@ func poolUnreserve(flags *poolFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "unreserve ID...",
 		Short:   "End reservations; leases that were taken under them go on",
-		Example: `  steward pool reservations`,
+		Example: "  steward pool unreserve 5hoio72zfbxpcdywjztwsbo7u2 --confirm",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			if !p.confirm {
