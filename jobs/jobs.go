@@ -62,3 +62,8 @@ func All(deps Deps) []*cobra.Command {
 		verify.Command(verify.Deps{OpenCommit: deps.OpenCommit, Plugins: deps.Plugins}),
 	}
 }
+
+// PoolLint is a verb of the noun pool, whose other verbs ask a server.
+func PoolLint(deps Deps) *cobra.Command {
+	return verify.PoolLint(verify.Deps{OpenCommit: deps.OpenCommit, Plugins: deps.Plugins})
+}

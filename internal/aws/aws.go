@@ -129,7 +129,7 @@ func New(ctx context.Context, opts Options) (*Client, error) {
 	case opts.AccessKeyID != "" || secretKey != "":
 		return nil, errors.New("credentials: an access key needs both its id and its secret")
 	default:
-		around, err := config.LoadDefaultConfig(ctx, config.WithRegion(c.opts.Home), config.WithHTTPClient(c.opts.HTTP))
+		around, err := config.LoadDefaultConfig(ctx, config.WithRegion(c.opts.Home)) // with its own client: $AWS_CA_BUNDLE needs that
 		if err != nil {
 			return nil, fmt.Errorf("credentials: %w", err)
 		}

@@ -23,6 +23,17 @@ type Janitor struct {
 	Deny   []string          `yaml:"deny"`   // never swept, beyond what the repository says
 	Keep   []string          `yaml:"keep"`   // objects that stay: "KIND GLOB", such as "iam.serviceAccounts prow-*"
 	Brake  int               `yaml:"brake"`  // more objects than this are not deleted on first sight; 0 is the default
+	AWS    JanitorAWS        `yaml:"aws"`
+}
+
+// JanitorAWS says how accounts of AWS are reached. The janitor's own credential assumes a role in each: keys in a pool's user
+// data would be what its holders write there.
+type JanitorAWS struct {
+	IDs        map[string]string `yaml:"ids"`         // resource -> number of the account, twelve digits
+	Role       string            `yaml:"role"`        // arn:aws:iam::{id}:role/NAME
+	ExternalID string            `yaml:"external-id"` // what the role's trust policy asks for
+	Without    []string          `yaml:"without"`     // regions that a policy shuts
+	KeepZones  []string          `yaml:"keep-zones"`  // hosted zones that stay, with the final dot
 }
 
 // The kinds of accounts.
@@ -36,6 +47,7 @@ const maxBrake = 100_000
 
 var (
 	withinForm = regexp.MustCompile(`^((folders|organizations)/[0-9]{1,20}|(ou|r|o)-[a-z0-9-]{4,80})$`)
+	numberForm = regexp.MustCompile(`^[0-9]{12}$`)
 	keepForm   = regexp.MustCompile(`^[a-z0-9]+\.[A-Za-z0-9]+ \S{1,200}$`)
 )
 
@@ -72,6 +84,14 @@ func (j Janitor) problems() []error {
 		if _, err := path.Match(glob, ""); err != nil || !keepForm.MatchString(keep) {
 			fault("keep: %q is not KIND GLOB, such as iam.serviceAccounts prow-*", keep)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(j.AWS.IDs)) {
+		if !numberForm.MatchString(j.AWS.IDs[name]) {
+			fault("aws: ids: %s: %q is not the number of an account, twelve digits in quotes", name, j.AWS.IDs[name])
+		}
+	}
+	if j.AWS.Role != "" && !strings.Contains(j.AWS.Role, "{id}") {
+		fault("aws: role: %q has no {id}, so it would be the same account every time", j.AWS.Role)
 	}
 	if j.Brake < 0 || j.Brake > maxBrake {
 		fault("brake: %d is not between 0 and %d", j.Brake, maxBrake)

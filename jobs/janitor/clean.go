@@ -15,6 +15,7 @@ import (
 
 	"sigs.k8s.io/steward/internal/freeze"
 	"sigs.k8s.io/steward/internal/plan"
+	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/state"
 	"sigs.k8s.io/steward/internal/sweep"
 )
@@ -172,7 +173,15 @@ func (c *cleaner) prove(ctx context.Context, b *base, t Target) ([]sweep.Kind, e
 		return nil, refuse("SW-14", "%s is of kind %s, which this program cannot sweep", t.Name, t.Kind)
 	}
 	reach := c.reach
-	reach.Parents = b.settings.Within
+	reach.Parents, reach.AWS = b.settings.Within, b.settings.AWS
+	if t.Kind == settings.AccountAWS {
+		if reach.Number = b.settings.AWS.IDs[t.Name]; reach.Number == "" {
+			return nil, refuse("SW-17", "janitor.aws.ids has no number for %s, so it cannot be told from another account", t.Name)
+		}
+		if why := b.deny.Why(reach.Number); why != "" {
+			return nil, refuse("SW-20", "%s (%s) is never swept: %s says what it is", t.Name, reach.Number, why)
+		}
+	}
 	for _, one := range c.credentials {
 		if ok, err := path.Match(one.pattern, t.Name); ok && err == nil {
 			reach.Credential = one.file

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"time"
 
+	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/state"
 	"sigs.k8s.io/steward/internal/sweep"
 )
@@ -39,6 +40,8 @@ type Reach struct {
 	Rate       float64       // requests a second to one API of one account; 0: what its quota leaves room for
 	Poll       time.Duration // before an operation is looked at again; 0: as the cloud likes it
 	Parents    []string      // folders that are enough to know: above them nobody need be asked
+	Number     string        // of an account of AWS, as the settings have it
+	AWS        settings.JanitorAWS
 }
 
 // Pool lends accounts. All methods may be called concurrently.

@@ -43,13 +43,14 @@ Exit codes: 0 done or clean; 1 error, usage included; 2 a check found something
   steward pool status
   steward hook replay`,
 	}
-	for _, job := range jobs.All(jobs.Deps{
+	deps := jobs.Deps{
 		OpenCommit: git.At, Plugins: allPlugins, OpenState: providers.OpenState, OpenPublic: providers.OpenPublic,
-		Readers: providers.Readers(), Accounts: providers.Accounts(),
-	}) {
-		cmd.AddCommand(job)
+		Readers: providers.Readers(), Accounts: providers.Accounts(), OpenPool: openPool,
 	}
-	cmd.AddCommand(hookClient(), poolClient())
+	cmd.AddCommand(jobs.All(deps)...)
+	pool := poolClient()
+	pool.AddCommand(jobs.PoolLint(deps))
+	cmd.AddCommand(hookClient(), pool)
 	return cmd
 }
 
