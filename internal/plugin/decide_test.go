@@ -301,6 +301,8 @@ func TestOnlyOwnActions(t *testing.T) {
 		{false, thread.Pull{Branch: "main"}},
 		{true, thread.StartJob{Key: "toy/1"}},
 		{false, thread.StartJob{Key: "toys/1"}},
+		{true, thread.PoolCall{Key: "toy/1"}},
+		{false, thread.PoolCall{Key: "toys/1"}},
 		{true, thread.Issue{Key: "toy/1"}},
 		{true, thread.Status{Context: "steward/toy"}},
 		{false, thread.Status{Context: "steward/toys"}},

@@ -108,6 +108,7 @@ func TestPullsAndJobsComeBeforeTheAnswer(t *testing.T) {
 		Answer{"drift", 7, "done"}, StartJob{Job: "audit", Key: "drift/7", Why: "one\ntwo\u202e"},
 		pull("a", "old"), pull("b", strings.Repeat("x", 300)), pull("a", " a\x00 title\n"),
 		Status{Context: "c", State: Success}, Issue{Key: "drift/x"}, StartJob{Job: "audit", Key: "drift/7", Why: "again"},
+		PoolCall{Key: "pool/7", Verb: PoolHeal, Reason: "old"}, PoolCall{Key: "pool/7", Verb: PoolHeal, Reason: "a\n\u202eb", For: strings.Repeat("x", 5000)},
 	}) {
 		text := fmt.Sprintf("%T", w)
 		switch w := w.(type) {
@@ -115,11 +116,13 @@ func TestPullsAndJobsComeBeforeTheAnswer(t *testing.T) {
 			text += " " + w.Branch + " " + w.Title[:min(len(w.Title), 10)]
 		case CreateJob:
 			text += " " + w.Key + " " + w.Why
+		case CallPool:
+			text += fmt.Sprintf(" %s %s %d", w.Key, w.Reason, utf8.RuneCountInString(w.For))
 		}
 		got = append(got, strings.TrimPrefix(text, "thread."))
 	}
 	want := []string{
-		"CreateIssue", "PostStatus", "CreateJob drift/7 again", "CreatePull steward/drift/a a title", "CreatePull steward/drift/b xxxxxxxxxx", "PostComment",
+		"CreateIssue", "PostStatus", "CreateJob drift/7 again", "CreatePull steward/drift/a a title", "CreatePull steward/drift/b xxxxxxxxxx", "CallPool pool/7 a b 250", "PostComment",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%q\nwant\n%q", got, want)

@@ -38,7 +38,7 @@ func poolClient() *cobra.Command {
 	cmd := job.Group(&cobra.Command{
 		Use:   "pool",
 		Short: "Ask a running steward-pool: what there is, leases, the queue, the history",
-		Long: `Ask a running steward-pool over its v1 interface (docs/pool.md).
+		Long: `Ask a running steward-pool over its own interface (docs/pool-commands.md).
 
 Verbs that change what somebody else holds need --confirm, and credentials of an operator
 of the pool's settings.`,
