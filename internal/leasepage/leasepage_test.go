@@ -247,6 +247,9 @@ func TestNotThere(t *testing.T) {
 			}
 		}
 	}
+	if long := strings.Repeat("x", maxWord); near(long, []string{long}) == nil || near(long+"x", []string{long + "x"}) != nil {
+		t.Error("the length of a word has another bound")
+	}
 	empty := words(t, written(t, func(out io.Writer) error { return Overview(out, &Pool{Now: noon()}, NewUsage(noon())) }))
 	if !strings.Contains(empty, "its configuration lists no resource") {
 		t.Error(empty)

@@ -130,6 +130,9 @@ func TestPast(t *testing.T) {
 				if !p.Add(&lease.Ended{Until: morning.Add(time.Duration(i) * time.Second)}) {
 					break days
 				}
+				if len(p.ended) > 3*maxRows {
+					t.Fatalf("%+v: %d are kept", c, len(p.ended))
+				}
 			}
 		}
 		got := p.latest()

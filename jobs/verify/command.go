@@ -5,6 +5,7 @@ package verify
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,19 @@ read or is broken.`,
 	for _, p := range parts(deps) {
 		cmd.AddCommand(p.command(deps, &src, &out))
 	}
+	return cmd
+}
+
+// PoolLint is `steward pool lint`: verify pool, where people look for it.
+func PoolLint(deps Deps) *cobra.Command {
+	var src source
+	var out job.Output
+	p := poolPart()
+	cmd := p.command(deps, &src, &out)
+	cmd.Use = "lint"
+	cmd.Example = strings.ReplaceAll(cmd.Example, "steward verify pool", "steward pool lint")
+	src.register(cmd)
+	out.Register(cmd)
 	return cmd
 }
 
@@ -98,10 +112,7 @@ func run(cmd *cobra.Command, deps Deps, src source, out job.Output, all []part, 
 	if err != nil {
 		return err
 	}
-	title := "verify"
-	if named {
-		title += " " + all[0].name
-	}
+	title := strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 	for _, note := range r.notes {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", title, note)
 	}
