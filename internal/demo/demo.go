@@ -81,10 +81,10 @@ func Run(ctx context.Context, in io.Reader, out io.Writer, once bool) (err error
 	if _, _, err := s.audit(ctx); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	if err := s.start(ctx); err != nil {
+	if err := s.openPool(ctx); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	if err := s.openPool(ctx); err != nil {
+	if err := s.start(ctx); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	s.say("The page, for your browser:  %s", s.address)
@@ -141,6 +141,7 @@ func (s *stage) open() error {
 	}
 	// A folder that lost its approvers: whoever may approve everything has to.
 	files["apps/gallery/OWNERS"] = "reviewers:\n- tom\n"
+	files[poolConfig] = poolFile
 	if s.address, s.endPage, err = s.page.serve(); err != nil {
 		return err
 	}
@@ -181,9 +182,10 @@ func exampleFiles() (map[string]string, error) {
 }
 
 func (s *stage) settings() string {
-	return `repos:
+	return `pool: {config: [` + poolConfig + `]}
+repos:
   ` + repo + `:
-    plugins: [owners, freeze, drift]
+    plugins: [owners, freeze, drift, pool]
     aliases: {why: why, drift: drift}
     scopes: {dns: [dns/], promotion: [registry.k8s.io/]}
     drift: {report: "file://` + s.published() + `/latest.json", job: periodic-steward-audit}
@@ -206,7 +208,7 @@ func (s *stage) start(ctx context.Context) error {
 	go func() {
 		hook.ended <- wire.RunHook(ctx, wire.HookOptions{
 			Config: filepath.Join(s.dir, "steward.yaml"), HMACSecretFile: filepath.Join(s.dir, "hmac"),
-			TokenPath: filepath.Join(s.dir, "token"), DataDir: s.dir,
+			TokenPath: filepath.Join(s.dir, "token"), DataDir: s.dir, PoolServer: s.poolURL(),
 			GitHubEndpoints: []string{s.url}, GitHubGraphQL: s.url + "/graphql",
 			BindAddress: "127.0.0.1", Grace: 10 * time.Second, ReconcileWindow: time.Hour,
 			Log:     logrus.NewEntry(quiet),

@@ -35,6 +35,9 @@ const (
 	password = "demo-password"
 )
 
+// poolConfig is where the community's repository says what is lent.
+const poolConfig = "boskos/resources.yaml"
+
 const poolFile = `resources:
 - type: gpu-project
   names: [example-gpu-1]
@@ -135,6 +138,11 @@ func lending() []step {
 		{
 			title: "Somebody mends it and puts it back. What others hold, or nobody may have, is for operators of the pool.",
 			run:   []string{"pool", "heal", "example-e2e-1", "--confirm"}, answer: []string{"example-e2e-1"},
+		},
+		{
+			title:  "People ask in a pull request. What others hold is for approvers of the file that lists the pool.",
+			act:    comment("rey", 1, "/infra pool status"),
+			answer: []string{"gpu-project"},
 		},
 		{
 			title: "The pool as it stands. Its page shows the same, with the queue, the accounts and what is sick.",
