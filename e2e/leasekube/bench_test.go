@@ -5,9 +5,14 @@ package leasekube
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -98,4 +103,66 @@ func cycle(b *testing.B, k *lease.Keeper, owner string) {
 	if err != nil || failed != nil {
 		b.Error(err, failed)
 	}
+}
+
+// BenchmarkBoskos is the same by way of the real Boskos, which asks Kubernetes at most 100 times a second. What it answers
+// with an error is counted, and asked again.
+func BenchmarkBoskos(b *testing.B) {
+	for _, resources := range []int{240, 2400} {
+		b.Run(fmt.Sprintf("%d/64", resources), func(b *testing.B) {
+			c := startCluster(b)
+			var config strings.Builder
+			config.WriteString("resources:\n- type: t\n  state: free\n  names:\n")
+			for i := range resources {
+				fmt.Fprintf(&config, "  - r-%d\n", i)
+			}
+			rival(b, startBoskos(b, c, c.namespace(), config.String()), 64)
+		})
+	}
+}
+
+func rival(b *testing.B, server *boskos, clients int) {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
+	var next, failed atomic.Int64
+	post := func(path string, pairs ...string) (int, string) {
+		query := url.Values{}
+		for i := 0; i < len(pairs); i += 2 {
+			query.Set(pairs[i], pairs[i+1])
+		}
+		resp, err := client.Post(server.url+path+"?"+query.Encode(), "", nil)
+		if err != nil {
+			b.Error(err)
+			return 0, ""
+		}
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil {
+			b.Error(err)
+		}
+		if resp.StatusCode != http.StatusOK {
+			failed.Add(1)
+		}
+		return resp.StatusCode, string(answer)
+	}
+	b.ResetTimer()
+	var all sync.WaitGroup
+	for c := range clients {
+		all.Go(func() {
+			owner := fmt.Sprint("client-", c)
+			for next.Add(1) <= int64(b.N) {
+				var got struct{ Name string }
+				for got.Name == "" && !b.Failed() {
+					if status, answer := post("/acquire", "type", "t", "state", "free", "dest", "busy", "owner", owner); status == http.StatusOK {
+						_ = json.Unmarshal([]byte(answer), &got) // no name: asked again
+					}
+				}
+				for status := 0; status != http.StatusOK && status != http.StatusUnauthorized && !b.Failed(); {
+					status, _ = post("/release", "name", got.Name, "dest", "free", "owner", owner)
+				}
+			}
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "cycles/s")
+	b.ReportMetric(float64(failed.Load())/float64(b.N), "errors/op")
 }
