@@ -116,7 +116,7 @@ func lending() []step {
 		{
 			title: "Another test wants it too. It has a place in the queue, under a name of its own.",
 			run:   []string{"pool", "acquire", "--type", "gpu-project", "--owner", "ci-gpu/18", "--request", "build-18"},
-			code:  job.Incomplete, answer: []string{"build-18"},
+			code:  job.Incomplete, answer: []string{"nothing became free"},
 		},
 		{
 			title: "The first test gives no sign of life, so its lease ends. The janitor takes the project, cleans it and gives it back.",
