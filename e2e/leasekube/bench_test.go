@@ -121,7 +121,7 @@ func BenchmarkBoskos(b *testing.B) {
 	}
 }
 
-func rival(b *testing.B, server *boskos, clients int) {
+func rival(b *testing.B, boskos *server, clients int) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	var next, failed atomic.Int64
 	post := func(path string, pairs ...string) (int, string) {
@@ -129,7 +129,7 @@ func rival(b *testing.B, server *boskos, clients int) {
 		for i := 0; i < len(pairs); i += 2 {
 			query.Set(pairs[i], pairs[i+1])
 		}
-		resp, err := client.Post(server.url+path+"?"+query.Encode(), "", nil)
+		resp, err := client.Post(boskos.url+path+"?"+query.Encode(), "", nil)
 		if err != nil {
 			b.Error(err)
 			return 0, ""

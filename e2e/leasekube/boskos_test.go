@@ -18,9 +18,10 @@ import (
 	"time"
 )
 
-// boskos is a running Boskos.
-type boskos struct {
+// server is a running program that speaks Boskos's interface.
+type server struct {
 	t      testing.TB
+	name   string
 	url    string
 	cmd    *exec.Cmd
 	log    string // file
@@ -28,26 +29,31 @@ type boskos struct {
 }
 
 // startBoskos runs the real Boskos on the objects of a namespace.
-func startBoskos(t testing.TB, c *cluster, namespace, config string) *boskos {
+func startBoskos(t testing.TB, c *cluster, namespace, config string) *server {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "boskos-resources.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b := &boskos{t: t, log: filepath.Join(dir, "log"), exited: make(chan struct{})}
-	args := []string{"--config=" + file, "--kubeconfig=" + c.kubeconfig, "--namespace=" + namespace, "--log-level=error"}
 	ports := freePorts(t, 4)
+	args := []string{"--config=" + file, "--kubeconfig=" + c.kubeconfig, "--namespace=" + namespace, "--log-level=error"}
 	for i, name := range []string{"port", "metrics-port", "health-port", "pprof-port"} {
 		args = append(args, fmt.Sprintf("--%s=%d", name, ports[i]))
 	}
-	b.url = "http://" + loopback(ports[0])
+	return launch(t, dir, "http://"+loopback(ports[0]), "boskos", args...)
+}
+
+// launch starts a program that ends with the test, and waits until it answers.
+func launch(t testing.TB, dir, url, program string, args ...string) *server {
+	t.Helper()
+	b := &server{t: t, url: url, name: program, log: filepath.Join(dir, "log"), exited: make(chan struct{})}
 	out, err := os.Create(b.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	b.cmd = exec.Command("boskos", args...)
+	b.cmd = exec.Command(program, args...)
 	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = dir, out, out
 	dieWithParent(b.cmd)
 	if err := b.cmd.Start(); err != nil {
@@ -58,8 +64,8 @@ func startBoskos(t testing.TB, c *cluster, namespace, config string) *boskos {
 		close(b.exited)
 	}()
 	t.Cleanup(b.stop)
-	within(t, "boskos serves", func() bool {
-		resp, err := http.Get(b.url)
+	within(t, program+" answers", func() bool {
+		resp, err := http.Get(url)
 		if err != nil {
 			return false
 		}
@@ -69,19 +75,19 @@ func startBoskos(t testing.TB, c *cluster, namespace, config string) *boskos {
 	return b
 }
 
-// stop is what scaling it to 0 does.
-func (b *boskos) stop() {
+// stop kills it.
+func (b *server) stop() {
 	b.t.Helper()
 	_ = b.cmd.Process.Kill() // fails only for a process that has ended
 	select {
 	case <-b.exited:
 	case <-time.After(patience):
-		b.t.Error("boskos does not end")
+		b.t.Errorf("%s does not end", b.name)
 	}
 }
 
 // ask makes a request and returns the status and the body.
-func (b *boskos) ask(method, path, body string, pairs ...string) (int, string) {
+func (b *server) ask(method, path, body string, pairs ...string) (int, string) {
 	b.t.Helper()
 	query := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -105,7 +111,7 @@ func (b *boskos) ask(method, path, body string, pairs ...string) (int, string) {
 
 // must is ask for what has to succeed. Boskos reads from a cache that runs behind its own writes, so that a request may have
 // to be repeated.
-func (b *boskos) must(method, path, body string, pairs ...string) string {
+func (b *server) must(method, path, body string, pairs ...string) string {
 	b.t.Helper()
 	var answer string
 	within(b.t, method+" "+path+" "+strings.Join(pairs, " "), func() bool {
@@ -117,7 +123,7 @@ func (b *boskos) must(method, path, body string, pairs ...string) string {
 }
 
 // acquire takes a resource by way of Boskos.
-func (b *boskos) acquire(typ, owner string) (name string) {
+func (b *server) acquire(typ, owner string) (name string) {
 	b.t.Helper()
 	var got struct{ Name string }
 	answer := b.must("POST", "/acquire", "", "type", typ, "state", "free", "dest", "busy", "owner", owner)
@@ -128,7 +134,7 @@ func (b *boskos) acquire(typ, owner string) (name string) {
 }
 
 // metric is what Boskos says of a type.
-func (b *boskos) metric(typ string) string {
+func (b *server) metric(typ string) string {
 	b.t.Helper()
 	return b.must("GET", "/metric", "", "type", typ)
 }

@@ -43,15 +43,20 @@ func run(m *testing.M) int {
 		}
 		return m.Run()
 	}
-	if err := prepare(); err != nil {
+	dir, err := os.MkdirTemp("", "steward-leasekube-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = prepare(dir)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "build the programs under test:", err)
 		return 1
 	}
 	return again()
 }
 
-// prepare puts the real Boskos in front of PATH: within, nothing can be downloaded.
-func prepare() error {
+// prepare puts the pool of this checkout and the real Boskos in front of PATH: within, nothing can be downloaded.
+func prepare(dir string) error {
 	root, err := toolbin.Root()
 	if err != nil {
 		return err
@@ -62,11 +67,16 @@ func prepare() error {
 	if err != nil {
 		return err
 	}
+	build := exec.CommandContext(ctx, "go", "build", "-p", "2", "-o", dir+string(filepath.Separator), "./cmd/steward-pool")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build steward-pool: %w: %s", err, bytes.TrimSpace(out))
+	}
 	definitions, err := boskosCRDs(ctx, root)
 	if err != nil {
 		return err
 	}
-	path := boskos + string(filepath.ListSeparator) + os.Getenv("PATH")
+	path := dir + string(filepath.ListSeparator) + boskos + string(filepath.ListSeparator) + os.Getenv("PATH")
 	return errors.Join(os.Setenv("PATH", path), os.Setenv(crds, definitions), os.Setenv(inside, "yes"))
 }
 
