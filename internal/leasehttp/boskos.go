@@ -132,11 +132,19 @@ func (b bad) Error() string { return string(b) }
 
 // fail answers with an error in Boskos's form.
 func (r *request) fail(err error) {
-	text := err.Error()
+	text := told(status(err), err)
 	if r.prefix != "" {
 		text = r.prefix + ": " + text
 	}
 	http.Error(r.ResponseWriter, text, status(err))
+}
+
+// told is what a caller is told of an error. What went wrong inside is for the log of the server.
+func told(code int, err error) string {
+	if code == http.StatusInternalServerError {
+		return "the pool could not do it; its log says why"
+	}
+	return err.Error()
 }
 
 // status is the code that Boskos has for an error.

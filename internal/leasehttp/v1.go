@@ -182,7 +182,7 @@ func fail(w http.ResponseWriter, err error) {
 	var p Problem
 	var code int
 	code, p.Error.Code = codeOf(err)
-	p.Error.Message = err.Error()
+	p.Error.Message = told(code, err)
 	answer(w, code, p)
 }
 

@@ -29,11 +29,12 @@ type History struct {
 	dir string
 	log *logrus.Entry
 
-	mu     sync.Mutex
-	queue  []*lease.Ended
-	wake   chan struct{}
-	closed bool
-	done   chan struct{}
+	mu      sync.Mutex
+	queue   []*lease.Ended
+	wake    chan struct{}
+	closed  bool
+	closing chan struct{} // closed with it
+	done    chan struct{}
 }
 
 // mark tells leases apart, those too that another program granted.
@@ -50,7 +51,7 @@ func OpenHistory(dir string, log *logrus.Entry) (*History, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	h := &History{dir: dir, log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	h := &History{dir: dir, log: log, wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
 	if err := h.mend(); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
@@ -86,7 +87,7 @@ func (h *History) mend() error {
 	return os.Truncate(last, int64(whole))
 }
 
-// Append takes leases that ended. It does not wait for the disk.
+// Append takes leases that ended. It does not wait for the disk; they are found in the files within a second.
 func (h *History) Append(ended []*lease.Ended) {
 	h.mu.Lock()
 	h.queue = append(h.queue, ended...)
@@ -112,6 +113,7 @@ func (h *History) Close() error {
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
+	close(h.closing)
 	select {
 	case h.wake <- struct{}{}:
 	default:
@@ -119,6 +121,9 @@ func (h *History) Close() error {
 	<-h.done
 	return nil
 }
+
+// gather is how long leases gather before they are written, so that a busy pool's log has the disk to itself.
+const gather = time.Second
 
 // write is the one writer.
 func (h *History) write() {
@@ -133,6 +138,10 @@ func (h *History) write() {
 		}
 		if closed {
 			return
+		}
+		select {
+		case <-h.closing:
+		case <-time.After(gather):
 		}
 	}
 }
@@ -161,14 +170,19 @@ func (h *History) appendDay(day string, batch []*lease.Ended) error {
 		}
 		lines = append(append(lines, line...), '\n')
 	}
-	f, err := os.OpenFile(filepath.Join(h.dir, day+".jsonl"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	path := filepath.Join(h.dir, day+".jsonl")
+	_, missing := os.Stat(path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	if _, err := f.Write(lines); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	return errors.Join(f.Sync(), f.Close(), syncDir(h.dir))
+	if err := errors.Join(f.Sync(), f.Close()); err != nil || missing == nil {
+		return err
+	}
+	return syncDir(h.dir)
 }
 
 // Each visits leases that ended, the latest day first and within a day in order, until visit returns false.

@@ -39,7 +39,7 @@ objects of Boskos in a namespace, where several processes stand by and one serve
   # Take over a namespace of Boskos's, with two replicas
   steward-pool --store kubernetes --config /etc/config/config --data-dir /tmp/pool
 
-  # Equal to Boskos in every answer
+  # As Boskos, down to the order of the queue
   steward-pool --config boskos-resources.yaml --data-dir data --compat`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,7 +65,7 @@ objects of Boskos in a namespace, where several processes stand by and one serve
 	opts.flags(cmd.Flags())
 	f := cmd.Flags()
 	f.BoolVar(&fifo, "fifo", false, "serve in the order of arrival, whoever asks")
-	f.BoolVar(&compat, "compat", false, "answer exactly as Boskos: --fifo, --hold=0, no grace of its own, no expiry, no quarantine")
+	f.BoolVar(&compat, "compat", false, "answer as Boskos: --fifo, --hold=0, no grace of its own, no expiry, no quarantine (docs/switch-boskos.md says what still differs)")
 	f.StringVar(&level, "log-level", "info", "debug, info, warning or error")
 	return cmd
 }

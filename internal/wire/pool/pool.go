@@ -324,7 +324,7 @@ func (s *server) handler(k *lease.Keeper, pods *ends) http.Handler {
 	boskos := &leasehttp.Boskos{Pool: k, Hold: s.opts.Hold, Access: pods.boskos(s.gate), Metrics: s.metrics}
 	v1 := &leasehttp.V1{Pool: k, Access: pods.newer(s.gate), People: s.gate, History: s.history}
 	if s.broker != nil {
-		v1.Issue = func(ctx context.Context, r *lease.Resource) (any, error) { return s.broker.Issue(ctx, r) }
+		v1.Issue = s.issue
 	}
 	mux := http.NewServeMux()
 	pages := (&leasehttp.Pages{Pool: k, History: s.history, Log: s.log.WithField("part", "pages")}).Handler()
@@ -333,6 +333,16 @@ func (s *server) handler(k *lease.Keeper, pods *ends) http.Handler {
 	mux.Handle("GET /pool/", pages)
 	mux.Handle("/", boskos.Handler())
 	return mux
+}
+
+// issue makes a credential. What the cloud says of a refusal is for the log: it names accounts that are none of the caller's.
+func (s *server) issue(ctx context.Context, r *lease.Resource) (any, error) {
+	issued, err := s.broker.Issue(ctx, r)
+	var invalid *lease.Invalid
+	if err != nil && !errors.As(err, &invalid) && ctx.Err() == nil {
+		s.log.WithError(err).WithField("resource", r.Name).Error("no credential issued")
+	}
+	return issued, err
 }
 
 func (s *server) health() http.Handler {
