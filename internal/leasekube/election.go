@@ -174,7 +174,7 @@ func (e *Election) try(ctx context.Context, renew bool) bool {
 		return false
 	}
 	r.Version, r.Kind = "coordination.k8s.io/v1", "Lease"
-	r.Spec.Seconds, r.Spec.Renewed = int(e.opts.Duration/time.Second), micro()
+	r.Spec.Seconds, r.Spec.Renewed = int((e.opts.Duration+time.Second-1)/time.Second), micro()
 	if !mine {
 		r.Spec.Holder, r.Spec.Acquired = e.me(), r.Spec.Renewed
 		if !fresh {

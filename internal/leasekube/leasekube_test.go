@@ -191,6 +191,39 @@ func TestForeignChange(t *testing.T) {
 	}
 }
 
+// PS-9: what somebody changed is not deleted.
+func TestDeleteOfAForeignChange(t *testing.T) {
+	fake, s, epoch := begin(t, resource("p1", "free", ""))
+	edit(fake, "p1", func(status map[string]any) { status["owner"] = "somebody" })
+	if err := s.Commit(t.Context(), epoch, []lease.Record{{Kind: lease.KindResource, Key: "p1", Gone: true}}); !errors.Is(err, ErrChanged) {
+		t.Errorf("%v", err)
+	}
+	if found, _ := again(t, s); found["p1"] == nil || found["p1"].Owner != "somebody" {
+		t.Errorf("%s", text(t, found))
+	}
+}
+
+// PS-5, PS-9: a commit that a killed process had begun is completed, but for what somebody changed since.
+func TestChangeOfHalfACommit(t *testing.T) {
+	fake, url := serve(t)
+	site := &site{url: url}
+	s := site.Open(t).(*Store)
+	_, epoch := again(t, s)
+	mustCommit(t, s, epoch, resource("p1", "free", ""), resource("p2", "free", ""), resource("p3", "free", ""))
+	site.Cut(2, false) // after the Pool
+	err := s.Commit(t.Context(), epoch, []lease.Record{resource("p1", "busy", "job"), resource("p2", "busy", "job"), {Kind: lease.KindResource, Key: "p3", Gone: true}})
+	if err == nil || get(fake, "p1").Text("status", "state") != "free" {
+		t.Fatalf("nothing was to be written: %v", err)
+	}
+	for _, name := range []string{"p2", "p3"} {
+		edit(fake, name, func(status map[string]any) { status["state"] = "broken" })
+	}
+	found, _ := again(t, cluster(t, &rest.Config{Host: url}).Store("new"))
+	if found["p1"].Owner != "job" || found["p2"].State != "broken" || found["p3"] == nil || found["p3"].State != "broken" {
+		t.Errorf("%s", text(t, found))
+	}
+}
+
 // PS-8: what the server refuses for good is not stored in part, and the store goes on.
 func TestRefusedInPart(t *testing.T) {
 	fake, s, epoch := begin(t, resource("p1", "free", ""), resource("p2", "free", ""))
@@ -323,6 +356,26 @@ func TestLongQueue(t *testing.T) {
 	t.Logf("%d of %d waiters kept", len(state), waiters)
 	if len(state) < 10_000 || len(state) == waiters || last > uint64(len(state))*11/10 {
 		t.Errorf("%d of %d are kept, the last is %d", len(state), waiters, last)
+	}
+}
+
+// PS-7: a page that cannot be written delays nothing and is not forgotten.
+func TestPageIsTriedAgain(t *testing.T) {
+	waiter := func(request string) lease.Record {
+		return lease.Record{Kind: lease.KindWaiter, Key: request, Lazy: true, Waiter: &lease.Waiter{Request: request}}
+	}
+	fake, s, epoch := begin(t, resource("p1", "free", ""))
+	if err := fake.Inject(fault.Rule{Method: http.MethodPost, Path: "/poolpages", Action: "status", Status: 403, Nth: 1}); err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, s, epoch, resource("p1", "busy", "job"), waiter("first"))
+	if name, _ := s.pageOf(waiter("first").Ref()); fake.Get(own, namespace, "poolpages", name) != nil {
+		t.Fatal("the page is written")
+	}
+	mustCommit(t, s, epoch, resource("p1", "free", ""))
+	state, _, err := s.Load(t.Context())
+	if err != nil || len(state) != 2 || state[1].Waiter == nil {
+		t.Errorf("%s, %v", text(t, state), err)
 	}
 }
 
