@@ -94,7 +94,13 @@ func (s *stage) closePool() error {
 	return <-s.pool.ended
 }
 
-func (s *stage) poolURL() string { return "http://" + s.pool.addresses.Pool }
+// poolURL is where the pool is; "" where the stage has none.
+func (s *stage) poolURL() string {
+	if s.pool == nil {
+		return ""
+	}
+	return "http://" + s.pool.addresses.Pool
+}
 
 // poolArgs completes the arguments of "steward pool": where it is, and who asks where that matters.
 func (s *stage) poolArgs(args []string) []string {

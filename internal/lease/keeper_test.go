@@ -55,6 +55,12 @@ func (m *memory) breaks(err error) {
 	m.fail = err
 }
 
+func (m *memory) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.commits)
+}
+
 // keep serves a pool until the test ends, and returns what Run returned.
 func keep(t *testing.T, store *memory, c Config) (*Keeper, func() error) {
 	t.Helper()
@@ -190,7 +196,7 @@ func TestLazy(t *testing.T) {
 		store := &memory{}
 		k, end := keep(t, store, projects(1, Free))
 		r := mustTake(t, k)
-		before := len(store.commits)
+		before := store.count()
 		for range 10 {
 			err := k.Do(t.Context(), func(p *Pool, now time.Time) {
 				if err := p.Update(now, Grip{Resource: r.Name, Owner: "x"}, Busy, nil); err != nil {
@@ -202,12 +208,12 @@ func TestLazy(t *testing.T) {
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if n := len(store.commits) - before; n != 0 {
+		if n := store.count() - before; n != 0 {
 			t.Errorf("%d commits for signs of life within 100 ms", n)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n := len(store.commits) - before; n != 1 {
+		if n := store.count() - before; n != 1 {
 			t.Errorf("%d commits after a second, want one for all", n)
 		}
 		if err := k.Do(t.Context(), func(p *Pool, now time.Time) { _, _ = p.Renew(now, Grip{Resource: r.Name, Owner: "x"}, 0) }); err != nil {
