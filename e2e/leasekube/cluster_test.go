@@ -185,9 +185,21 @@ func (c *cluster) apply(t testing.TB, file string) {
 		}
 		within(t, "definition "+crd.Name+" is served", func() bool {
 			got, err := definitions.Get(t.Context(), crd.Name, metav1.GetOptions{})
-			return err == nil && established(got)
+			return err == nil && established(got) && c.served(t, got)
 		})
 	}
+}
+
+// served tells whether objects of a definition can be listed: shortly after it is established they cannot be yet.
+func (c *cluster) served(t testing.TB, crd *apiextensions.CustomResourceDefinition) bool {
+	t.Helper()
+	client, err := dynamic.NewForConfig(c.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind := schema.GroupVersionResource{Group: crd.Spec.Group, Version: crd.Spec.Versions[0].Name, Resource: crd.Spec.Names.Plural}
+	_, err = client.Resource(kind).Namespace("default").List(t.Context(), metav1.ListOptions{})
+	return err == nil
 }
 
 func established(crd *apiextensions.CustomResourceDefinition) bool {

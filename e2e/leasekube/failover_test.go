@@ -139,7 +139,7 @@ func (c *cluster) entries(t *testing.T, namespace, holds string) int {
 	count := 0
 	for _, page := range list.Items {
 		spec, _ := page.Object["spec"].(map[string]any)
-		if entries, ok := spec["entries"].(map[string]any); ok && spec["holds"] == holds {
+		if entries, ok := spec["entries"].([]any); ok && spec["holds"] == holds {
 			count += len(entries)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
-	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,19 +59,6 @@ func settle() error {
 		return fmt.Errorf("bring up loopback: %w", err)
 	}
 	return nil
-}
-
-// mountSmall puts a file system of a size on a folder until the test ends.
-func mountSmall(t *testing.T, dir, size string) {
-	t.Helper()
-	if err := unix.Mount("none", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // dieWithParent leaves no process behind where a test ends without its cleanups, by a panic or a timeout.

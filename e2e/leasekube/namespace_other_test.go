@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"testing"
 )
 
 // again fails: only Linux has a network that can be given to a Boskos that listens on every interface.
@@ -19,7 +18,5 @@ func again() int {
 }
 
 func settle() error { return nil }
-
-func mountSmall(t *testing.T, _, _ string) { t.Fatal("needs Linux") }
 
 func dieWithParent(*exec.Cmd) {}

@@ -5,6 +5,7 @@ package leasekube
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -19,6 +20,38 @@ import (
 func TestStore(t *testing.T) {
 	c := startCluster(t)
 	leasetest.Run(t, func(*testing.T) leasetest.Backend { return &site{cluster: c, namespace: c.namespace()} })
+}
+
+// Data of very many fields, of each of which the server may note who wrote it, are stored or refused, and the store goes on.
+func TestManyFields(t *testing.T) {
+	c := startCluster(t)
+	s := c.pool(t, c.namespace(), time.Second, nil).Store("me")
+	_, epoch, err := s.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := map[string]string{}
+	for i := range 60_000 {
+		data[fmt.Sprintf("key-%06d", i)] = ""
+	}
+	r := lease.Resource{Name: "r", Type: "t", State: "free"}
+	record := func() []lease.Record {
+		c := r
+		return []lease.Record{{Kind: lease.KindResource, Key: r.Name, Resource: &c}}
+	}
+	if err := s.Commit(t.Context(), epoch, record()); err != nil {
+		t.Fatal(err)
+	}
+	r.UserData = data
+	err = s.Commit(t.Context(), epoch, record())
+	t.Logf("%d empty fields: %.200v", len(data), err)
+	if err != nil && !errors.Is(err, lease.ErrRefused) {
+		t.Errorf("%v", err)
+	}
+	r.UserData = nil
+	if err := s.Commit(t.Context(), epoch, record()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
 }
 
 // site is a namespace and the processes that work on it. A process that is killed reaches the server no more.

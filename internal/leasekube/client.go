@@ -148,9 +148,11 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s %s: status %d: %.300s", e.Method, e.Path, e.Status, e.Message)
 }
 
-// definite tells that the server did not do it and will not.
+// definite tells that the server did not do it and will not. An object that is too large for etcd is that, too, although the
+// server takes it for a fault of its own: with what it notes of an object's fields, it is larger than we know.
 func (e *StatusError) definite() bool {
-	return e.Status >= 300 && e.Status < 500 && e.Status != http.StatusRequestTimeout
+	large := strings.Contains(e.Message, "request is too large") || strings.Contains(e.Message, "message larger than max")
+	return e.Status >= 300 && e.Status < 500 && e.Status != http.StatusRequestTimeout || e.Status == http.StatusInternalServerError && large
 }
 
 func isStatus(err error, status int) bool {

@@ -244,6 +244,19 @@ func TestRefusedInPart(t *testing.T) {
 	}
 }
 
+// PS-8: an object that only the server knows to be too large is refused as one that we know to be.
+func TestTooLargeForEtcd(t *testing.T) {
+	fake, s, epoch := begin(t, resource("p1", "free", ""), resource("p2", "free", ""))
+	large := fault.Rule{Method: http.MethodPut, Path: "/resources/p2$", Action: "status", Status: 500, Body: `{"message": "etcdserver: request is too large"}`}
+	if err := fake.Inject(large); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), epoch, []lease.Record{resource("p1", "busy", "job"), resource("p2", "busy", "job")}); !errors.Is(err, lease.ErrRefused) {
+		t.Fatalf("%v", err)
+	}
+	mustCommit(t, s, epoch, resource("p1", "dirty", ""))
+}
+
 // PS-10: answers that are lost or late are no change by others.
 func TestLostAnswers(t *testing.T) {
 	for _, f := range []fault.Rule{

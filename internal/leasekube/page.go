@@ -28,10 +28,35 @@ type page struct {
 type pageSpec struct {
 	Holds string `json:"holds"` // one of the kinds below
 	// Epoch and Commit are of the Pool when it was written.
-	Epoch   uint64                  `json:"epoch"`
-	Commit  uint64                  `json:"commit"`
-	Entries map[string]lease.Record `json:"entries,omitempty"`
-	Writes  []*write                `json:"writes,omitempty"`
+	Epoch   uint64   `json:"epoch"`
+	Commit  uint64   `json:"commit"`
+	Entries entries  `json:"entries,omitempty"`
+	Writes  []*write `json:"writes,omitempty"`
+}
+
+// entries are records by key. In an object they are a list: of a map the server would note for every field who wrote it.
+type entries map[string]lease.Record
+
+// MarshalJSON writes the list in the order of keys.
+func (e entries) MarshalJSON() ([]byte, error) {
+	all := make([]lease.Record, 0, len(e))
+	for _, key := range slices.Sorted(maps.Keys(e)) {
+		all = append(all, e[key])
+	}
+	return json.Marshal(all)
+}
+
+// UnmarshalJSON reads the list.
+func (e *entries) UnmarshalJSON(content []byte) error {
+	var all []lease.Record
+	if err := json.Unmarshal(content, &all); err != nil {
+		return err
+	}
+	*e = entries{}
+	for _, r := range all {
+		(*e)[r.Key] = r
+	}
+	return nil
 }
 
 const (
@@ -95,7 +120,7 @@ func (s *Store) enter(pages map[string]*page, r lease.Record) {
 		return
 	}
 	if p.Spec.Entries == nil {
-		p.Spec.Entries = map[string]lease.Record{}
+		p.Spec.Entries = entries{}
 	}
 	r.Lazy = false
 	p.Spec.Entries[r.Key] = r
@@ -152,7 +177,7 @@ func (s *Store) savePage(ctx context.Context, p *page) error {
 }
 
 // fitting returns as many entries as go into an object. Those who came last are left out, and those who had least.
-func (p *page) fitting(limit int) map[string]lease.Record {
+func (p *page) fitting(limit int) entries {
 	type entry struct {
 		key  string
 		size int
@@ -171,7 +196,7 @@ func (p *page) fitting(limit int) map[string]lease.Record {
 		return p.Spec.Entries
 	}
 	slices.SortFunc(all, func(a, b entry) int { return dearer(p.Spec.Entries[a.key], p.Spec.Entries[b.key]) })
-	fit := map[string]lease.Record{}
+	fit := entries{}
 	for size := 0; len(all) > 0 && size+all[0].size <= limit; all = all[1:] {
 		size += all[0].size
 		fit[all[0].key] = p.Spec.Entries[all[0].key]
