@@ -5,6 +5,7 @@ package lease
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -28,7 +29,7 @@ type Claim struct {
 	Waits bool
 }
 
-// MaxWaiters bounds those who wait in a pool, MaxWants what one may want.
+// MaxWaiters bounds those who wait in a pool, MaxWants what one may want. Of one type a claim may want MaxResources.
 const (
 	MaxWaiters = 20_000
 	MaxWants   = 16
@@ -40,20 +41,29 @@ func (p *Pool) Acquire(now time.Time, c Claim) ([]*Resource, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if err := p.reachable(c); err != nil {
+		return nil, err
+	}
 	if c.Request == "" {
 		return p.takeNow(now, c)
 	}
-	key := waiterKey(c.Request, c.From, c.Wants)
+	if c.TTL > 0 {
+		if got, err := p.again(c); got != nil || err != nil {
+			return got, err
+		}
+	}
+	key := c.key()
 	old := p.waiters[key]
 	if old == nil && len(p.waiters) >= MaxWaiters {
 		return nil, &Full{len(p.waiters)}
 	}
 	w := p.arrive(now, c, old)
+	before := len(p.granted) // an earlier grant of this batch is somebody else's
 	p.setWaiter(key, w)
 	for _, want := range c.Wants {
 		p.match(now, place{want.Type, c.From})
 	}
-	if got := p.deliver(key); got != nil {
+	if got := p.deliver(key, before); got != nil {
 		return got, nil
 	}
 	err := p.none(c) // before the pool grows: Boskos counts what was there when it was asked
@@ -72,6 +82,8 @@ func (c *Claim) check() error {
 	switch {
 	case c.Owner == "" || c.From == "" || c.To == "":
 		return &Invalid{"owner and states have to be set"}
+	case c.From == Quarantined:
+		return &Invalid{"what is in quarantine is not lent"}
 	case len(c.Wants) == 0:
 		return &Invalid{"nothing is wanted"}
 	case len(c.Wants) > MaxWants:
@@ -80,7 +92,7 @@ func (c *Claim) check() error {
 		return &Invalid{"the time to live is negative"}
 	}
 	for i, want := range c.Wants {
-		if want.Type == "" || want.Count < 1 {
+		if want.Type == "" || want.Count < 1 || want.Count > MaxResources {
 			return &Invalid{"a type has to be named, and at least one of it wanted"}
 		}
 		if slices.ContainsFunc(c.Wants[:i], func(w Want) bool { return w.Type == want.Type }) {
@@ -88,6 +100,55 @@ func (c *Claim) check() error {
 		}
 	}
 	return nil
+}
+
+// reachable refuses what could never be served: it would wait for good, and keep others from what they could have (P-15).
+// One of one type is left to wait: Boskos's clients do so for types that come later.
+func (p *Pool) reachable(c Claim) error {
+	if len(c.Wants) == 1 && c.Wants[0].Count == 1 && c.TTL == 0 {
+		return nil
+	}
+	for _, want := range c.Wants {
+		most := p.most(want.Type)
+		quota, limited := p.policy.quota(c.Account, want.Type)
+		switch {
+		case most == 0 && p.dynamics[want.Type] == nil:
+			return &UnknownType{want.Type}
+		case want.Count > most:
+			return &Invalid{fmt.Sprintf("%d of %s are wanted, and there are %d", want.Count, want.Type, most)}
+		case limited && want.Count > quota:
+			return &OverQuota{c.Account}
+		}
+	}
+	return nil
+}
+
+// most is how many of a type there can be.
+func (p *Pool) most(typ string) int {
+	if d := p.dynamics[typ]; d != nil {
+		return max(d.Max, p.size(typ))
+	}
+	return p.size(typ)
+}
+
+// again returns what a request was given already. A name that was used for something else is refused.
+func (p *Pool) again(c Claim) ([]*Resource, error) {
+	got := p.Granted(c)
+	if len(got) == 0 {
+		return nil, nil
+	}
+	counts := map[string]int{}
+	for _, r := range got {
+		counts[r.Type]++
+	}
+	same := len(counts) == len(c.Wants)
+	for _, want := range c.Wants {
+		same = same && counts[want.Type] == want.Count
+	}
+	if !same {
+		return nil, &Invalid{"this request was served with something else, or has given a part back: use a new name"}
+	}
+	return got, nil
 }
 
 // arrive makes the waiter of a claim, which keeps its number if it was there before.
@@ -108,10 +169,10 @@ func (p *Pool) arrive(now time.Time, c Claim, old *Waiter) *Waiter {
 	return w
 }
 
-// deliver takes what was granted to a waiter in this batch out of the outcome.
-func (p *Pool) deliver(key string) []*Resource {
+// deliver takes what was granted to a waiter since out of the outcome.
+func (p *Pool) deliver(key string, since int) []*Resource {
 	for i, g := range p.granted {
-		if g.Waiter.key() == key {
+		if i >= since && g.Waiter.key() == key {
 			p.granted = slices.Delete(p.granted, i, i+1)
 			return g.Resources
 		}
@@ -134,7 +195,7 @@ func (p *Pool) Granted(c Claim) []*Resource {
 
 // Ahead returns how many are to be served before a claim that waits.
 func (p *Pool) Ahead(now time.Time, c Claim) int {
-	w := p.waiters[waiterKey(c.Request, c.From, c.Wants)]
+	w := p.waiters[c.key()]
 	if w == nil || w.Parked {
 		return 0
 	}
@@ -179,18 +240,41 @@ func (p *Pool) WithdrawRequest(now time.Time, request, owner string) int {
 
 // takeNow serves a claim without a name: from what is left when every waiter who is present has had its turn.
 func (p *Pool) takeNow(now time.Time, c Claim) ([]*Resource, error) {
-	w := p.arrive(now, c, nil)
-	for _, want := range c.Wants {
-		at := place{want.Type, c.From}
-		s := p.places[at.typ][at.state]
-		if s == nil || s.free.len()-s.queue.len()-p.kept(now, at, c.Account) < want.Count {
-			return nil, p.none(c)
-		}
-	}
+	w := p.nobody(now, c)
 	if !p.allowed(w) {
 		return nil, &OverQuota{c.Account}
 	}
+	for _, want := range c.Wants {
+		at := place{want.Type, c.From}
+		s := p.places[at.typ][at.state]
+		if s == nil || s.free.len()-p.wanted(s, at.typ)-p.kept(now, at, c.Account) < want.Count {
+			return nil, p.none(c)
+		}
+	}
 	return p.take(now, w), nil
+}
+
+// fewWaiters is how many are looked at one by one.
+const fewWaiters = 500
+
+// wanted is how many of a type those want who wait at a place, besides those whose account is full. In a long queue these count,
+// too.
+func (p *Pool) wanted(s *spot, typ string) int {
+	n := 0
+	if s.queue.len() > fewWaiters {
+		return s.queue.wanted
+	}
+	for _, w := range s.arrival.items {
+		if p.allowed(w) {
+			n += w.count(typ)
+		}
+	}
+	return n
+}
+
+// nobody is a waiter that does not wait.
+func (p *Pool) nobody(now time.Time, c Claim) *Waiter {
+	return &Waiter{Owner: c.Owner, Holder: c.Holder, Class: c.Class, Wants: c.Wants, From: c.From, To: c.To, TTL: c.TTL, Arrived: now}
 }
 
 // serve grants a waiter what it wants; all of it is there.
@@ -229,7 +313,7 @@ func (p *Pool) grant(now time.Time, r *Resource, w *Waiter) *Resource {
 
 // AcquireByName takes resources by name, all of them or none. All have to be in a state and held by nobody.
 func (p *Pool) AcquireByName(now time.Time, c Claim, names []string) ([]*Resource, error) {
-	if len(names) == 0 || c.Owner == "" || c.From == "" || c.To == "" {
+	if len(names) == 0 || c.Owner == "" || c.From == "" || c.To == "" || c.From == Quarantined {
 		return nil, &Invalid{"names, owner and states have to be set"}
 	}
 	found := map[string]*Resource{}
@@ -241,17 +325,37 @@ func (p *Pool) AcquireByName(now time.Time, c Claim, names []string) ([]*Resourc
 		found[name] = r
 	}
 	order := make([]*Resource, 0, len(found))
+	types := map[string]int{}
 	for _, r := range found {
 		order = append(order, r)
+		types[r.Type]++
+	}
+	if err := p.may(now, c, types); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(order, func(a, b *Resource) int {
 		return cmp.Or(a.Updated.Compare(b.Updated), cmp.Compare(a.Name, b.Name))
 	})
-	w := p.arrive(now, c, nil)
+	w := p.nobody(now, c)
 	for i, r := range order {
 		order[i] = p.grant(now, r, w)
 	}
 	return order, nil
+}
+
+// may tells whether quotas and reservations leave an account so many of each type.
+func (p *Pool) may(now time.Time, c Claim, types map[string]int) error {
+	for typ, n := range types {
+		quota, limited := p.policy.quota(c.Account, typ)
+		if limited && p.share(typ, c.Account).Holds+n > quota {
+			return &OverQuota{c.Account}
+		}
+		at := place{typ, c.From}
+		if p.spot(at).free.len()-p.kept(now, at, c.Account) < n {
+			return &NoneFree{c.From}
+		}
+	}
+	return nil
 }
 
 // none says why a claim got nothing, in Boskos's distinction: a type of which there is nothing is unknown.

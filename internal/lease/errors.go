@@ -33,6 +33,18 @@ func (e *WrongState) Error() string {
 	return fmt.Sprintf("state mismatch - expected %v, current %v", e.State, e.Asked)
 }
 
+// NeedsLease says that a lease of the newer interface is given back or renewed with its id only.
+type NeedsLease struct{ Resource string }
+
+func (e *NeedsLease) Error() string {
+	return fmt.Sprintf("%s was taken over /v1: say which lease is meant, by its id", e.Resource)
+}
+
+// TooLarge says that something has more bytes than the pool keeps.
+type TooLarge struct{ Problem string }
+
+func (e *TooLarge) Error() string { return e.Problem }
+
 // Stale says that a lease has ended: its id or epoch is not that of the present lease.
 type Stale struct{ Resource string }
 

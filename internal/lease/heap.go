@@ -23,11 +23,13 @@ func (h *heap[T]) add(x T) { stdheap.Push((*sorter[T])(h), x) }
 // first returns the element before all others; there has to be one.
 func (h *heap[T]) first() T { return h.items[0] }
 
-// remove takes an element out, if it is there.
-func (h *heap[T]) remove(x T) {
-	if i, ok := h.at[x]; ok {
+// remove takes an element out, and tells whether it was there.
+func (h *heap[T]) remove(x T) bool {
+	i, ok := h.at[x]
+	if ok {
 		stdheap.Remove((*sorter[T])(h), i)
 	}
+	return ok
 }
 
 // moved tells that an element, if it is there, may stand elsewhere in the order now.

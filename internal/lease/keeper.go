@@ -27,6 +27,9 @@ type Keeper struct {
 	lazy    map[Ref]time.Time // lazy records that are not written yet → when they are
 	flush   time.Time         // the earliest of these
 	watches map[*Watch]bool
+	stored  []func()  // what is to be done once the batch is stored
+	leaving []string  // waiters whose callers leave in the batch
+	late    time.Time // until then nothing ends by itself: the process had stood still
 }
 
 // KeeperOptions make a keeper.
@@ -95,6 +98,9 @@ func (k *Keeper) Run(ctx context.Context, c Config, ready func()) error {
 // stop answers all who still wait.
 func (k *Keeper) stop() {
 	close(k.done)
+	for w := range k.watches {
+		k.drop(w)
+	}
 	for {
 		select {
 		case o := <-k.ops:
@@ -121,14 +127,18 @@ func (k *Keeper) serve(ctx context.Context) error {
 		case o := <-k.ops:
 			batch = k.gather(o)
 		case <-timer.C:
+			batch = k.gather() // a sign of life that has come goes before the end of a lease
 		}
 		now := clock()
+		k.mindGap(now)
 		for _, o := range batch {
 			if o.taken.CompareAndSwap(false, true) {
 				o.do(k.pool, now)
 			}
 		}
-		k.pool.Tick(now)
+		if !now.Before(k.late) {
+			k.pool.Tick(now)
+		}
 		if err := k.commit(ctx, now, batch); err != nil && !errors.Is(err, ErrRefused) {
 			return err
 		}
@@ -138,6 +148,7 @@ func (k *Keeper) serve(ctx context.Context) error {
 // pause is how long nothing has to be done unless somebody asks.
 func (k *Keeper) pause() time.Duration {
 	at, ok := k.pool.Next()
+	at = later(at, k.late)
 	if len(k.lazy) > 0 && (!ok || k.flush.Before(at)) {
 		at, ok = k.flush, true
 	}
@@ -147,9 +158,22 @@ func (k *Keeper) pause() time.Duration {
 	return max(time.Until(at), 0)
 }
 
+// How late an alarm may be before the process is thought to have stood still, and how long the signs of life that came
+// meanwhile have to get through then.
+const (
+	stoodStill = time.Second
+	catchUp    = 2 * time.Second
+)
+
+// mindGap notices that the process stood still (P-21).
+func (k *Keeper) mindGap(now time.Time) {
+	if at, ok := k.pool.Next(); ok && now.Sub(later(at, k.late)) > stoodStill {
+		k.late = now.Add(catchUp)
+	}
+}
+
 // gather takes all operations that have come in meanwhile.
-func (k *Keeper) gather(first *op) []*op {
-	batch := []*op{first}
+func (k *Keeper) gather(batch ...*op) []*op {
 	for len(batch) < maxBatch {
 		select {
 		case o := <-k.ops:
@@ -170,12 +194,24 @@ func (k *Keeper) commit(ctx context.Context, now time.Time, batch []*op) error {
 	}
 	if err != nil {
 		k.pool.Undo()
-		maps.DeleteFunc(k.waiting, func(key string, _ *waiting) bool { return k.pool.waiters[key] == nil })
+		for _, key := range k.leaving { // who left in the batch that never was has left all the same
+			delete(k.waiting, key)
+		}
+		k.stored, k.leaving = nil, nil
+		for _, key := range k.pool.here() {
+			if k.waiting[key] == nil {
+				k.pool.Leave(now, key)
+			}
+		}
 		answer(batch, err)
 		return err
 	}
 	k.lazy = lazy
 	out := k.pool.Keep()
+	for _, do := range k.stored {
+		do()
+	}
+	k.stored, k.leaving = nil, nil
 	for _, g := range out.Granted {
 		k.hand(g)
 	}
@@ -309,7 +345,7 @@ func (k *Keeper) Acquire(ctx context.Context, c Claim, hold time.Duration) ([]*R
 	var got []*Resource
 	var refused error
 	me := &waiting{make(chan []*Resource, 1)}
-	key := waiterKey(c.Request, c.From, c.Wants)
+	key := c.key()
 	err := k.Do(ctx, func(p *Pool, now time.Time) {
 		got, refused = p.Acquire(now, c)
 		if refused == nil || !c.Waits || p.waiters[key] == nil {
@@ -320,10 +356,12 @@ func (k *Keeper) Acquire(ctx context.Context, c Claim, hold time.Duration) ([]*R
 			c.Waits = false
 			return
 		}
-		if other := k.waiting[key]; other != nil {
-			close(other.got)
-		}
-		k.waiting[key] = me
+		k.stored = append(k.stored, func() {
+			if other := k.waiting[key]; other != nil {
+				close(other.got)
+			}
+			k.waiting[key] = me
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -349,10 +387,16 @@ func (k *Keeper) wait(ctx context.Context, key string, me *waiting, hold time.Du
 		return nil, ErrStopped
 	}
 	err := k.Do(context.WithoutCancel(ctx), func(p *Pool, now time.Time) {
-		if k.waiting[key] == me {
-			delete(k.waiting, key)
-			p.Leave(now, key)
+		if k.waiting[key] != me || p.justGranted(key) {
+			return // what was granted at this very moment comes
 		}
+		p.Leave(now, key)
+		k.leaving = append(k.leaving, key)
+		k.stored = append(k.stored, func() {
+			if k.waiting[key] == me {
+				delete(k.waiting, key)
+			}
+		})
 	})
 	if err != nil {
 		return nil, err

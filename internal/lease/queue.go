@@ -12,6 +12,7 @@ import (
 // or for the grace afterwards. One that stays away longer is parked: it keeps its number and steps back in when it asks again.
 type queue struct {
 	arrival heap[*Waiter]      // by number, for those who are overdue
+	wanted  int                // by all of them together
 	classes []*heap[*line]     // by class, most urgent first
 	lines   map[lineName]*line // of those heaps
 }
@@ -65,6 +66,7 @@ func (p *Pool) enqueue(w *Waiter) {
 		at := place{want.Type, w.From}
 		q := &p.spot(at).queue
 		q.arrival.add(w)
+		q.wanted += want.Count
 		name := p.lineOf(w)
 		l := q.lines[name]
 		if l == nil {
@@ -82,7 +84,9 @@ func (p *Pool) dequeue(w *Waiter) {
 	for _, want := range w.Wants {
 		at := place{want.Type, w.From}
 		q := &p.spot(at).queue
-		q.arrival.remove(w)
+		if q.arrival.remove(w) {
+			q.wanted -= want.Count
+		}
 		name := p.lineOf(w)
 		if l := q.lines[name]; l != nil {
 			q.class(name.class).remove(l)
@@ -173,7 +177,7 @@ func (p *Pool) match(now time.Time, at place) {
 		switch {
 		case !p.allowed(w):
 		case !p.fits(now, w, at, left):
-			if p.overdue(w, now) && p.kept(now, at, w.Account) == 0 {
+			if p.overdue(w, now) && p.kept(now, at, w.Account) == 0 && p.canServe(w) {
 				left -= n
 			}
 		case w.Here:
@@ -189,6 +193,16 @@ func (p *Pool) match(now time.Time, at place) {
 	for _, w := range aside {
 		p.enqueue(w)
 	}
+}
+
+// canServe tells whether there can be enough of all that a waiter wants: there may be fewer since it came.
+func (p *Pool) canServe(w *Waiter) bool {
+	for _, want := range w.Wants {
+		if want.Count > p.most(want.Type) {
+			return false
+		}
+	}
+	return true
 }
 
 // allowed tells whether the quotas of a waiter's account leave room for all it wants.
@@ -224,7 +238,7 @@ func (p *Pool) unclaimed(now time.Time, w *Waiter, at place) int {
 	}
 	n := s.free.len()
 	for _, other := range s.arrival.items {
-		if other.Seq < w.Seq && p.overdue(other, now) {
+		if other.Seq < w.Seq && p.overdue(other, now) && p.canServe(other) {
 			n -= other.count(at.typ)
 		}
 	}

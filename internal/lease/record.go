@@ -5,6 +5,7 @@ package lease
 
 import (
 	"cmp"
+	"strings"
 	"time"
 )
 
@@ -84,14 +85,22 @@ type Want struct {
 }
 
 // key names a waiter: the same request may wait for other things under the same name.
-func (w *Waiter) key() string { return waiterKey(w.Request, w.From, w.Wants) }
+// On Boskos's interface the name alone keeps the place; on the newer one it is the owner's.
+func (w *Waiter) key() string {
+	return waiterKey(w.Request, w.From, w.Wants, w.TTL, w.Owner, w.Account)
+}
 
-func waiterKey(request, from string, wants []Want) string {
-	key := from
-	for _, want := range wants {
-		key += "/" + want.Type
+func (c *Claim) key() string { return waiterKey(c.Request, c.From, c.Wants, c.TTL, c.Owner, c.Account) }
+
+func waiterKey(request, from string, wants []Want, ttl time.Duration, owner, account string) string {
+	parts := []string{from, request}
+	if ttl > 0 {
+		parts = append(parts, owner, account)
 	}
-	return key + "/" + request
+	for _, want := range wants {
+		parts = append(parts, want.Type)
+	}
+	return strings.Join(parts, "\x1f") // a unit separator: nobody has one in a name
 }
 
 // count returns how many of a type a waiter wants.

@@ -4,6 +4,7 @@
 package lease
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -16,6 +17,9 @@ type Grip struct {
 	// Lease and Epoch are checked where they are set.
 	Lease string
 	Epoch uint64
+	// Account, where Bound is set, has to be the lease's: the owner's name, which everybody may read, is not enough then.
+	Account string
+	Bound   bool
 }
 
 // find returns the resource that a grip holds.
@@ -27,7 +31,13 @@ func (p *Pool) find(g Grip) (*Resource, error) {
 	if g.Lease != "" && (r.Lease == nil || r.Lease.ID != g.Lease) || g.Epoch != 0 && r.Epoch != g.Epoch {
 		return nil, &Stale{g.Resource}
 	}
-	if g.Lease == "" && (g.Owner != r.Owner || g.Owner == "") {
+	switch {
+	case g.Lease != "":
+	case g.Owner != r.Owner || g.Owner == "":
+		return nil, &NotOwner{g.Owner, r.Owner}
+	case r.Lease != nil && r.Lease.TTL > 0:
+		return nil, &NeedsLease{g.Resource}
+	case g.Bound && g.Account != r.holder().Account:
 		return nil, &NotOwner{g.Owner, r.Owner}
 	}
 	return r, nil
@@ -87,6 +97,9 @@ func (p *Pool) Update(now time.Time, g Grip, state string, data map[string]strin
 	n.Updated = now
 	if len(data) > 0 {
 		n.UserData = merge(r.data(), data)
+		if size := dataSize(n.UserData); size > MaxUserData {
+			return &TooLarge{fmt.Sprintf("user data of %s would have %d bytes, more than %d", r.Name, size, MaxUserData)}
+		}
 	}
 	if r.Lease != nil && r.Lease.TTL > 0 {
 		l := *r.Lease
@@ -95,6 +108,25 @@ func (p *Pool) Update(now time.Time, g Grip, state string, data map[string]strin
 	}
 	p.setResource(n.Name, n, maps.Equal(n.UserData, r.UserData))
 	return nil
+}
+
+// MaxUserData bounds what holders keep with a resource, as JSON: an object of Kubernetes holds it twice over.
+const MaxUserData = 512 << 10
+
+// dataSize is no less than what data have as JSON, in which a byte takes up to six.
+func dataSize(data map[string]string) int {
+	n := 0
+	for key, value := range data {
+		for _, text := range []string{key, value} {
+			for i := range len(text) {
+				if c := text[i]; c < ' ' || c == '<' || c == '>' || c == '&' || c == '"' || c == '\\' || c >= 0x80 {
+					n += 5
+				}
+			}
+			n += len(text) + 3
+		}
+	}
+	return n
 }
 
 func merge(into, data map[string]string) map[string]string {
@@ -116,6 +148,9 @@ func (p *Pool) Transfer(now time.Time, g Grip, owner string, h Holder) (*Resourc
 	}
 	if !r.Held() || owner == "" {
 		return nil, &Invalid{"a lease and a new owner are needed"}
+	}
+	if quota, limited := p.policy.quota(h.Account, r.Type); limited && h.Account != r.holder().Account && p.share(r.Type, h.Account).Holds >= quota {
+		return nil, &OverQuota{h.Account}
 	}
 	w := &Waiter{Owner: owner, Holder: h, To: r.State, From: r.State}
 	if r.Lease != nil {
@@ -210,7 +245,7 @@ func (p *Pool) end(now time.Time, r *Resource, to, why, note string) {
 		p.alarm(now, alarmMatch, r.Type) // wherever the account waits
 	}
 	n.State, n.Updated, n.Expires = to, now, p.expiry(now, r)
-	p.judge(now, r, n, note)
+	p.judge(now, r, n, why, note)
 	if n.Leaving {
 		p.leave(now, n)
 		return
@@ -225,7 +260,7 @@ func (p *Pool) closed(now time.Time, r *Resource, to, why, note string) *Resourc
 	if l == nil {
 		l = &Lease{Holder: r.holder(), Since: r.Updated}
 	} else {
-		p.settle(r.Type, l, now.Sub(l.Since))
+		p.settle(r.Type, l, now.Sub(l.Since), why)
 	}
 	n := r.copy()
 	n.Owner, n.Lease = "", nil

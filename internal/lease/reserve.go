@@ -18,7 +18,7 @@ func (p *Pool) Reserve(now time.Time, r Reservation) (*Reservation, error) {
 	switch {
 	case r.Type == "" || r.Account == "" || r.By == "" || r.Reason == "":
 		return nil, &Invalid{"a reservation needs a type, an account, a name and a reason"}
-	case r.Count < 1:
+	case r.Count < 1 || r.Count > MaxResources:
 		return nil, &Invalid{"at least one resource has to be reserved"}
 	case !r.Until.After(r.From) || !r.Until.After(now):
 		return nil, &Invalid{"the window of a reservation has to end after it begins, and not in the past"}

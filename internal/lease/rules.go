@@ -74,7 +74,7 @@ func (r Rule) covers(typ string) bool {
 // matches asks a checked pattern.
 func matches(pattern, text string) bool {
 	ok, err := path.Match(pattern, text)
-	return pattern == "" || ok && err == nil
+	return pattern == "" || text != "" && ok && err == nil // "*" is somebody, not nobody
 }
 
 // Decide finds the rule for an identity that wants a type: the first that matches. Where there are no rules everybody is an

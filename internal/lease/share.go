@@ -20,6 +20,14 @@ type turn struct {
 	usual float64 // how long a lease lasts, in seconds: a moving average
 }
 
+// turnChanged returns a turn that is about to change.
+func (p *Pool) turnChanged(typ string) *turn {
+	t := p.turn(typ)
+	old := *t
+	p.undo = append(p.undo, func() { *t = old })
+	return t
+}
+
 // firstGuess is how long a lease lasts as long as none has ended.
 const firstGuess = 3600
 
@@ -57,7 +65,7 @@ func (p *Pool) join(typ, account string) {
 
 // charge takes a lease's usual time from an account in advance and returns the seconds.
 func (p *Pool) charge(typ, account string) float64 {
-	t := p.turn(typ)
+	t := p.turnChanged(typ)
 	s := *p.share(typ, account)
 	t.floor = max(t.floor, s.Spent)
 	s.Spent += t.usual / p.policy.weight(account)
@@ -66,12 +74,16 @@ func (p *Pool) charge(typ, account string) float64 {
 }
 
 // settle corrects the charge of a lease that ended, and what is usual.
-func (p *Pool) settle(typ string, l *Lease, held time.Duration) {
-	t := p.turn(typ)
+// One that nobody was there to take was none.
+func (p *Pool) settle(typ string, l *Lease, held time.Duration, why string) {
+	t := p.turnChanged(typ)
 	seconds := max(held.Seconds(), 0)
 	s := *p.share(typ, l.Account)
 	s.Spent += (seconds - l.Charged) / p.policy.weight(l.Account)
 	p.setShare(&s)
+	if why == Unclaimed {
+		return
+	}
 	t.usual = math.Max(1e-3, t.usual+(seconds-t.usual)/8)
 }
 

@@ -9,9 +9,9 @@ import (
 )
 
 // judge counts what a cleaning came to, and sends to quarantine what failed too often or was marked meanwhile (P-17). was is
-// the resource during the lease, n after it.
-func (p *Pool) judge(now time.Time, was, n *Resource, note string) {
-	if was.State == Cleaning {
+// the resource during the lease, n after it. A cleaner that vanished says nothing about the resource.
+func (p *Pool) judge(now time.Time, was, n *Resource, why, note string) {
+	if was.State == Cleaning && why == Released {
 		switch n.State {
 		case Free:
 			n.Failures = 0

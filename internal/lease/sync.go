@@ -72,9 +72,16 @@ func (p *Pool) mark(r *Resource, leaving bool) {
 // leave forgets a resource, and makes it anew where the configuration lists it under another type.
 func (p *Pool) leave(now time.Time, r *Resource) {
 	p.setResource(r.Name, nil, false)
-	if _, listed := p.static[r.Name]; listed {
-		p.add(now, r.Name)
+	s, listed := p.static[r.Name]
+	if !listed {
+		return
 	}
+	n := &Resource{Name: r.Name, Type: s.Type, State: s.State, Epoch: r.Epoch, Last: r.Last}
+	if r.State != Free && s.State == Free {
+		n.State = Dirty // its new type does not make it clean
+	}
+	p.setResource(n.Name, n, false)
+	p.match(now, place{n.Type, n.State})
 }
 
 // add makes a static resource. Like Boskos's it was never updated, so that it is taken before all that were.

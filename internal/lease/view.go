@@ -139,6 +139,23 @@ func (p *Pool) Reservations() []*Reservation {
 // Policy returns what the community decided.
 func (p *Pool) Policy() Policy { return p.policy }
 
+// here returns the waiters whose callers wait.
+func (p *Pool) here() []string {
+	var keys []string
+	for key, w := range p.waiters {
+		if w.Here {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// justGranted tells whether a waiter was served in the batch under way.
+func (p *Pool) justGranted(key string) bool {
+	return slices.ContainsFunc(p.granted, func(g Granted) bool { return g.Waiter.key() == key })
+}
+
 // possible tells whether a claim can be served one day.
 func (p *Pool) possible(c Claim) bool {
 	for _, want := range c.Wants {

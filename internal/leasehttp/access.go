@@ -66,14 +66,37 @@ func (g *Gate) Holder(r *http.Request, owner, typ string) (Caller, error) {
 	if !ok {
 		return Caller{}, &Denied{Why: why}
 	}
-	return Caller{Holder: h, Class: class, Name: id.Name()}, nil
+	return Caller{Holder: h, Class: class, Name: id.Name(), Bound: g.bound()}, nil
 }
 
-// May lets operators act on what others hold: those who are named, by user or service account, with proof.
+// bound tells whether it matters who asks.
+func (g *Gate) bound() bool { return g.Required || len(g.Rules()) > 0 }
+
+// Require refuses callers without credentials everything, where they are required.
+func (g *Gate) Require(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.Required {
+			if _, err := g.identify(r); err != nil {
+				if g.Basic != nil {
+					w.Header().Set("WWW-Authenticate", `Basic realm="steward-pool"`)
+				}
+				fail(w, err)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// May lets operators act on what others hold: those who are named, by user or service account, with proof. Where it does not
+// matter who asks, a reaper may reset.
 func (g *Gate) May(r *http.Request, verb, _ string) (string, error) {
 	id, err := g.identify(r)
 	if err != nil {
 		return "", err
+	}
+	if verb == verbReset && !g.bound() {
+		return id.Name(), nil
 	}
 	if !id.Proven() {
 		return "", &Denied{Unknown: true, Why: "to " + verb + " what others hold takes credentials"}

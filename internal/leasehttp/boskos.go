@@ -14,11 +14,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"sigs.k8s.io/steward/internal/lease"
 )
@@ -32,6 +35,8 @@ type Boskos struct {
 	Whole bool
 	// Access says who asks. nil believes the owner, as Boskos does.
 	Access Access
+	// People says who may reset what others hold. nil lets everybody, as Boskos does.
+	People People
 	// Metrics may be nil.
 	Metrics *Metrics
 }
@@ -47,6 +52,8 @@ type Caller struct {
 	Class string
 	// Name is who the credentials are of; "" where there are none.
 	Name string
+	// Bound is set where rules say whose a lease is: then it is not enough to say the owner's name.
+	Bound bool
 }
 
 // Denied is the answer of an Access to those who may not.
@@ -120,6 +127,9 @@ func (r *request) bounded() error {
 			if key != "names" && len(v) > maxParam {
 				return fmt.Errorf("parameter %s is longer than %d bytes", key, maxParam)
 			}
+			if !utf8.ValidString(v) {
+				return fmt.Errorf("parameter %s is not UTF-8", key)
+			}
 		}
 	}
 	return nil
@@ -154,6 +164,8 @@ func status(err error) int {
 		none    *lease.NoneFree
 		owner   *lease.NotOwner
 		stale   *lease.Stale
+		needs   *lease.NeedsLease
+		big     *lease.TooLarge
 		state   *lease.WrongState
 		invalid *lease.Invalid
 		quota   *lease.OverQuota
@@ -164,7 +176,7 @@ func status(err error) int {
 		large   *http.MaxBytesError
 	)
 	switch {
-	case errors.As(err, &owner), errors.As(err, &stale):
+	case errors.As(err, &owner), errors.As(err, &stale), errors.As(err, &needs):
 		return http.StatusUnauthorized
 	case errors.As(err, &denied) && denied.Unknown:
 		return http.StatusUnauthorized
@@ -176,7 +188,7 @@ func status(err error) int {
 		return http.StatusConflict
 	case errors.As(err, &wrong), errors.As(err, &invalid):
 		return http.StatusBadRequest
-	case errors.As(err, &large):
+	case errors.As(err, &large), errors.As(err, &big):
 		return http.StatusRequestEntityTooLarge
 	case errors.As(err, &full), errors.As(err, &down), errors.Is(err, lease.ErrStopped), errors.Is(err, lease.ErrDeposed), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
@@ -189,6 +201,38 @@ func (b *Boskos) who(r *request, owner, typ string) (Caller, error) {
 		return Caller{Holder: lease.Holder{Account: owner}}, nil
 	}
 	return b.Access.Holder(r.Request, owner, typ)
+}
+
+// whose says who asks for a resource that is held, by name.
+func (b *Boskos) whose(r *request, owner, name string) (lease.Grip, error) {
+	caller, err := b.who(r, owner, "")
+	if err != nil || !caller.Bound {
+		return lease.Grip{Resource: name, Owner: owner, Lease: r.get("lease")}, err
+	}
+	types, err := b.types(r, []string{name})
+	if err != nil {
+		return lease.Grip{}, err
+	}
+	for typ := range types { // the rules may know other accounts for other types
+		if caller, err = b.who(r, owner, typ); err != nil {
+			return lease.Grip{}, err
+		}
+	}
+	return lease.Grip{Resource: name, Owner: owner, Lease: r.get("lease"), Account: caller.Account, Bound: true}, nil
+}
+
+// types returns the types of resources that are there.
+func (b *Boskos) types(r *request, names []string) (map[string]bool, error) {
+	types := map[string]bool{}
+	err := b.do(r, func(p *lease.Pool, _ time.Time) error {
+		for _, name := range names {
+			if one := p.Get(name); one != nil {
+				types[one.Type] = true
+			}
+		}
+		return nil
+	})
+	return types, err
 }
 
 func (b *Boskos) acquire(r *request) error {
@@ -265,21 +309,50 @@ func (b *Boskos) acquireByState(r *request) error {
 	if err != nil {
 		return err
 	}
+	all := strings.Split(names, ",")
+	if caller.Bound {
+		if caller, err = b.oneCaller(r, owner, all); err != nil {
+			return err
+		}
+	}
 	var got []*lease.Resource
 	var refused error
 	claim := lease.Claim{Owner: owner, Holder: caller.Holder, Class: caller.Class, From: state, To: dest}
 	err = b.Pool.Do(r.Context(), func(p *lease.Pool, now time.Time) {
-		got, refused = p.AcquireByName(now, claim, strings.Split(names, ","))
+		got, refused = p.AcquireByName(now, claim, all)
 	})
 	if err = errors.Join(err, refused); err != nil {
 		return err
 	}
-	all := make([]boskosResource, len(got))
+	out := make([]boskosResource, len(got))
 	for i, one := range got {
-		all[i] = b.resource(one)
+		out[i] = b.resource(one)
 	}
 	r.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	return r.write(all, "\n")
+	return r.write(out, "\n")
+}
+
+// oneCaller asks the rules for every type among resources. One lease is of one account.
+func (b *Boskos) oneCaller(r *request, owner string, names []string) (Caller, error) {
+	types, err := b.types(r, names)
+	if err != nil {
+		return Caller{}, err
+	}
+	var found *Caller
+	for _, typ := range slices.Sorted(maps.Keys(types)) {
+		caller, err := b.who(r, owner, typ)
+		if err != nil {
+			return Caller{}, err
+		}
+		if found != nil && (found.Account != caller.Account || found.Class != caller.Class) {
+			return Caller{}, bad("the rules have other accounts for other types: ask for one type at a time")
+		}
+		found = &caller
+	}
+	if found == nil {
+		return Caller{}, &lease.NoneFree{What: r.get("state")}
+	}
+	return *found, nil
 }
 
 // do runs an operation whose only result is an error.
@@ -295,10 +368,10 @@ func (b *Boskos) release(r *request) error {
 		return bad(fmt.Sprintf("Name: %v, dest: %v, owner: %v, all of them must be set in the request.", name, dest, owner))
 	}
 	r.prefix = fmt.Sprintf("Done failed: %v - %v (from %v)", name, dest, owner)
-	if _, err := b.who(r, owner, ""); err != nil {
+	grip, err := b.whose(r, owner, name)
+	if err != nil {
 		return err
 	}
-	grip := lease.Grip{Resource: name, Owner: owner, Lease: r.get("lease")}
 	return b.do(r, func(p *lease.Pool, now time.Time) error { return p.Release(now, grip, dest, r.get("reason")) })
 }
 
@@ -312,8 +385,10 @@ func (b *Boskos) reset(r *request) error {
 		return bad(err.Error())
 	}
 	r.prefix = "could not reset states"
-	if _, err := b.who(r, "", typ); err != nil {
-		return err
+	if b.People != nil {
+		if _, err := b.People.May(r.Request, verbReset, typ); err != nil {
+			return err
+		}
 	}
 	var reset map[string]string
 	err = b.do(r, func(p *lease.Pool, now time.Time) error {
@@ -337,10 +412,10 @@ func (b *Boskos) update(r *request) error {
 		return err
 	}
 	r.prefix = fmt.Sprintf("Update failed: %v - %v (%v)", name, state, owner)
-	if _, err := b.who(r, owner, ""); err != nil {
+	grip, err := b.whose(r, owner, name)
+	if err != nil {
 		return err
 	}
-	grip := lease.Grip{Resource: name, Owner: owner, Lease: r.get("lease")}
 	return b.do(r, func(p *lease.Pool, now time.Time) error { return p.Update(now, grip, state, data) })
 }
 

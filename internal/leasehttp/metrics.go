@@ -56,7 +56,7 @@ func NewMetrics(registry prometheus.Registerer, pool func() *lease.Keeper) *Metr
 
 func (m *Metrics) acquired(typ, state, dest string, named bool, waited time.Duration) {
 	if m != nil {
-		m.acquire.WithLabelValues(typ, state, dest, strconv.FormatBool(named)).Observe(waited.Seconds())
+		m.acquire.WithLabelValues(typ, normal(state), normal(dest), strconv.FormatBool(named)).Observe(waited.Seconds())
 	}
 }
 

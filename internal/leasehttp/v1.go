@@ -269,17 +269,12 @@ func (v *V1) acquire(w http.ResponseWriter, r *http.Request) error {
 	claim := lease.Claim{
 		Request: req.Request, Owner: req.Owner, Wants: req.Wants, From: req.From, To: req.To, TTL: time.Duration(req.TTL),
 	}
-	for _, want := range req.Wants {
-		caller, err := v.who(r, req.Owner, want.Type)
-		if err != nil {
-			return err
-		}
-		claim.Holder, claim.Class = caller.Holder, caller.Class
+	caller, err := v.oneCaller(r, req.Owner, req.Wants)
+	if err != nil {
+		return err
 	}
+	claim.Holder, claim.Class = caller.Holder, caller.Class
 	claim.Job, claim.Build = req.Job, req.Build
-	if got, err := v.again(r, claim); err != nil || got != nil {
-		return sendLeases(w, got, err)
-	}
 	got, err := v.Pool.Acquire(r.Context(), claim, time.Duration(req.Wait))
 	var none *lease.NoneFree
 	if req.Request != "" && errors.As(err, &none) {
@@ -296,6 +291,11 @@ func (req *AcquireRequest) check() error {
 			return bad(fmt.Sprintf("%s is longer than %d bytes", name, maxText))
 		}
 	}
+	for _, want := range req.Wants {
+		if len(want.Type) > maxText {
+			return bad(fmt.Sprintf("a type is longer than %d bytes", maxText))
+		}
+	}
 	switch {
 	case req.Owner == "":
 		return bad("owner is missing: say who asks, such as a job and its build")
@@ -309,16 +309,23 @@ func (req *AcquireRequest) check() error {
 	return nil
 }
 
-// again finds what a request was given already: its answer may have been lost on the way.
-func (v *V1) again(r *http.Request, c lease.Claim) (got []*lease.Resource, err error) {
-	if c.Request == "" {
-		return nil, nil
+// oneCaller asks the rules for every type. All that comes together is of one account.
+func (v *V1) oneCaller(r *http.Request, owner string, wants []lease.Want) (Caller, error) {
+	var found *Caller
+	for _, want := range wants {
+		caller, err := v.who(r, owner, want.Type)
+		if err != nil {
+			return Caller{}, err
+		}
+		if found != nil && (found.Account != caller.Account || found.Class != caller.Class) {
+			return Caller{}, bad("the rules have other accounts for other types: ask for one type at a time")
+		}
+		found = &caller
 	}
-	err = v.do(r, func(p *lease.Pool, _ time.Time) error {
-		got = p.Granted(c)
-		return nil
-	})
-	return got, err
+	if found == nil {
+		return Caller{}, bad("nothing is wanted")
+	}
+	return *found, nil
 }
 
 func sendLeases(w http.ResponseWriter, got []*lease.Resource, err error) error {
@@ -381,7 +388,7 @@ func (v *V1) renew(w http.ResponseWriter, r *http.Request) error {
 	if err := read(r, &body); err != nil {
 		return err
 	}
-	if body.TTL < 0 || body.TTL > Duration(maxTTL) {
+	if body.TTL != 0 && body.TTL < Duration(time.Second) || body.TTL > Duration(maxTTL) {
 		return bad(fmt.Sprintf("ttl %v is not between 1s and %v", time.Duration(body.TTL), maxTTL))
 	}
 	var out Lease
@@ -467,10 +474,21 @@ func (v *V1) transfer(w http.ResponseWriter, r *http.Request) error {
 	if err := read(r, &body); err != nil {
 		return err
 	}
-	if body.Owner == "" || len(body.Owner) > maxText {
-		return bad(fmt.Sprintf("owner has to have 1 to %d bytes", maxText))
+	if body.Owner == "" || max(len(body.Owner), len(body.Job), len(body.Build)) > maxText {
+		return bad(fmt.Sprintf("owner has to have 1 to %d bytes, job and build at most that", maxText))
 	}
-	caller, err := v.who(r, body.Owner, "")
+	var typ string
+	err := v.do(r, func(p *lease.Pool, _ time.Time) error {
+		found, _, err := held(p, r)
+		if err == nil {
+			typ = found.Type
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	caller, err := v.who(r, body.Owner, typ)
 	if err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func (v *V1) usage(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = v.do(r, func(p *lease.Pool, now time.Time) error {
 		for _, one := range p.List(query.Type) {
-			if one.Lease != nil && query.Until.IsZero() && (query.Account == "" || query.Account == one.Lease.Account) {
+			if one.Lease != nil && query.Until.IsZero() && query.Matches(running(one)) {
 				count(one.Lease.Holder, one.Type, one.Lease.Since, now)
 			}
 		}
@@ -119,6 +119,11 @@ func (v *V1) usage(w http.ResponseWriter, r *http.Request) error {
 		Usage []Usage `json:"usage"`
 	}{out})
 	return nil
+}
+
+// running is a lease that has not ended, as a query sees it.
+func running(r *lease.Resource) *lease.Ended {
+	return &lease.Ended{Resource: r.Name, Type: r.Type, Owner: r.Owner, Holder: r.Lease.Holder, Until: time.Now()}
 }
 
 func later(a, b time.Time) time.Time {

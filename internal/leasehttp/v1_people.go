@@ -16,6 +16,7 @@ const (
 	verbRelease    = "release"
 	verbQuarantine = "quarantine"
 	verbReserve    = "reserve"
+	verbReset      = "reset" // on Boskos's interface
 )
 
 // change is what a person wants of a resource.

@@ -74,7 +74,7 @@ func serve(t *testing.T, policy lease.Policy, gate *Gate, size int) *server {
 	<-ready
 	v1, boskos := &V1{Pool: k, History: h}, &Boskos{Pool: k}
 	if gate != nil {
-		v1.Access, v1.People, boskos.Access = gate, gate, gate
+		v1.Access, v1.People, boskos.Access, boskos.People = gate, gate, gate, gate
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", v1.Handler())
@@ -307,5 +307,41 @@ func TestOpenAPI(t *testing.T) {
 	slices.Sort(served)
 	if !slices.Equal(documented, served) {
 		t.Errorf("documented %v\nserved %v", documented, served)
+	}
+}
+
+// TestRulesHoldOnBoskosInterface: with rules, an owner's name that everybody may read is no right to what it holds, and no
+// path leads around quotas.
+func TestRulesHoldOnBoskosInterface(t *testing.T) {
+	rules := []lease.Rule{{Owner: "alice-*", Account: "a", Types: []string{"project"}}, {Owner: "bob-*", Account: "b"}}
+	gate := &Gate{Rules: func() []lease.Rule { return rules }, Operators: func() []string { return nil }}
+	policy := lease.Policy{Accounts: map[string]lease.Account{"a": {Quota: map[string]int{"project": 1}}}}
+	s := serve(t, policy, gate, 3)
+	s.want(200, `"name":"p0"`, "POST", "/acquire?type=project&state=free&dest=busy&owner=bob-1", "")
+	s.want(404, "account a holds all that it may", "POST", "/acquirebystate?state=free&dest=busy&owner=alice-1&names=p1,p2", "")
+	s.want(200, `"name":"p1"`, "POST", "/acquirebystate?state=free&dest=busy&owner=alice-1&names=p1", "")
+	s.want(401, "takes credentials", "POST", "/reset?type=project&state=busy&dest=free&expire=0s", "")
+	rules = append(rules[:1:1], lease.Rule{Owner: "bob-*", Account: "other"})
+	s.want(401, "owner mismatch", "POST", "/release?name=p0&dest=free&owner=bob-1", "")
+	s.want(401, "owner mismatch", "POST", "/update?name=p0&state=busy&owner=bob-1", "")
+	s.want(400, "not UTF-8", "POST", "/acquire?type=project&state=free&dest=%ff&owner=bob-1", "")
+	s.want(200, `"id":"lease-3"`, "POST", "/v1/leases", `{"owner":"bob-2","wants":[{"type":"project","count":1}]}`)
+	s.want(401, "say which lease is meant", "POST", "/release?name=p2&dest=free&owner=bob-2", "")
+	s.want(200, "", "POST", "/release?name=p2&dest=free&owner=bob-2&lease=lease-3", "")
+}
+
+func TestRequired(t *testing.T) {
+	s := serve(t, lease.Policy{}, nil, 1)
+	gate := &Gate{Required: true, Rules: func() []lease.Rule { return nil }, Operators: func() []string { return nil }}
+	wrapped := httptest.NewServer(gate.Require(s.Config.Handler))
+	defer wrapped.Close()
+	for _, path := range []string{"/v1/leases", "/v1/resources", "/v1/history", "/metric?type=project", "/pool", "/"} {
+		resp, err := http.Get(wrapped.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.Close(); resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s without credentials: %s", path, resp.Status)
+		}
 	}
 }

@@ -29,6 +29,7 @@ type History struct {
 	dir string
 	log *logrus.Entry
 
+	files   sync.RWMutex // held while leases move from the queue into a file
 	mu      sync.Mutex
 	queue   []*lease.Ended
 	wake    chan struct{}
@@ -129,14 +130,7 @@ const gather = time.Second
 func (h *History) write() {
 	defer close(h.done)
 	for range h.wake {
-		h.mu.Lock()
-		batch, closed := h.queue, h.closed
-		h.queue = nil
-		h.mu.Unlock()
-		if err := h.append(batch); err != nil {
-			h.log.WithError(err).WithField("leases", len(batch)).Error("history not written; the last lease of every resource is, at the next start")
-		}
-		if closed {
+		if h.flush() {
 			return
 		}
 		select {
@@ -146,7 +140,38 @@ func (h *History) write() {
 	}
 }
 
-func (h *History) append(batch []*lease.Ended) error {
+// flush writes what has gathered, and tells whether it was the last time.
+func (h *History) flush() bool {
+	h.files.Lock()
+	defer h.files.Unlock()
+	h.mu.Lock()
+	batch, closed := h.queue, h.closed
+	h.queue = nil
+	h.mu.Unlock()
+	left, err := h.append(batch)
+	if err != nil {
+		h.log.WithError(err).WithField("leases", len(left)).Error("history not written; it is tried again")
+		h.putBack(left)
+	}
+	return closed
+}
+
+// putBack keeps what could not be written for the next time, up to a bound.
+func (h *History) putBack(left []*lease.Ended) {
+	h.mu.Lock()
+	h.queue = append(left, h.queue...)
+	if over := len(h.queue) - maxQueue; over > 0 {
+		h.queue = h.queue[over:]
+	}
+	h.mu.Unlock()
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// append writes a batch and returns what of it is not written.
+func (h *History) append(batch []*lease.Ended) ([]*lease.Ended, error) {
 	for len(batch) > 0 {
 		day := batch[0].Until.UTC().Format(time.DateOnly)
 		n := slices.IndexFunc(batch, func(e *lease.Ended) bool { return e.Until.UTC().Format(time.DateOnly) != day })
@@ -154,13 +179,14 @@ func (h *History) append(batch []*lease.Ended) error {
 			n = len(batch)
 		}
 		if err := h.appendDay(day, batch[:n]); err != nil {
-			return err
+			return batch, err
 		}
 		batch = batch[n:]
 	}
-	return nil
+	return nil, nil
 }
 
+// appendDay writes all lines or none, as far as the disk lets it.
 func (h *History) appendDay(day string, batch []*lease.Ended) error {
 	var lines []byte
 	for _, e := range batch {
@@ -176,8 +202,12 @@ func (h *History) appendDay(day string, batch []*lease.Ended) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.Write(lines); err != nil {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
 		return errors.Join(err, f.Close())
+	}
+	if _, err := f.Write(lines); err != nil {
+		return errors.Join(err, f.Truncate(size), f.Close())
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil || missing == nil {
 		return err
@@ -185,8 +215,19 @@ func (h *History) appendDay(day string, batch []*lease.Ended) error {
 	return syncDir(h.dir)
 }
 
-// Each visits leases that ended, the latest day first and within a day in order, until visit returns false.
+// Each visits leases that ended: those of the last second, then the latest day first and within a day in order, until visit
+// returns false.
 func (h *History) Each(q lease.Query, visit func(*lease.Ended) bool) error {
+	h.files.RLock()
+	defer h.files.RUnlock()
+	h.mu.Lock()
+	waiting := slices.Clone(h.queue)
+	h.mu.Unlock()
+	for _, e := range waiting {
+		if q.Matches(e) && !visit(e) {
+			return nil
+		}
+	}
 	files, err := h.days()
 	if err != nil {
 		return err
@@ -196,14 +237,14 @@ func (h *History) Each(q lease.Query, visit func(*lease.Ended) bool) error {
 		if !q.Since.IsZero() && day < q.Since.UTC().Format(time.DateOnly) || !q.Until.IsZero() && day > q.Until.UTC().Format(time.DateOnly) {
 			continue
 		}
-		if on, err := eachLine(file, q, visit); err != nil || !on {
+		if on, err := h.eachLine(file, q, visit); err != nil || !on {
 			return err
 		}
 	}
 	return nil
 }
 
-func eachLine(file string, q lease.Query, visit func(*lease.Ended) bool) (bool, error) {
+func (h *History) eachLine(file string, q lease.Query, visit func(*lease.Ended) bool) (bool, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return false, err
@@ -220,7 +261,8 @@ func eachLine(file string, q lease.Query, visit func(*lease.Ended) bool) (bool, 
 		}
 		var e lease.Ended
 		if err := json.Unmarshal(line, &e); err != nil {
-			return false, fmt.Errorf("%s:%d: %w", file, n, err)
+			h.log.WithError(err).WithField("line", fmt.Sprintf("%s:%d", file, n)).Warn("a line of the history is damaged, and passed over")
+			continue
 		}
 		if q.Matches(&e) && !visit(&e) {
 			return false, nil

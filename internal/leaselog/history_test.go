@@ -119,12 +119,42 @@ func TestHistoryMends(t *testing.T) {
 	}
 }
 
+// TestHistoryDamage: one damaged line costs one lease, not the history and not the start.
 func TestHistoryDamage(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "2026-11-25.jsonl"), []byte("{}\nnot JSON\n{}\n"), 0o600); err != nil {
+	lines := `{"resource":"r1"}` + "\nnot JSON\n" + `{"resource":"r2"}` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "2026-11-25.jsonl"), []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenHistory(dir, quiet()); err == nil || !strings.Contains(err.Error(), "2026-11-25.jsonl:2") {
-		t.Errorf("a damaged file: %v, want its line", err)
+	h := openHistory(t, dir)
+	defer h.Close()
+	if got := names(t, h, lease.Query{}); !slices.Equal(got, []string{"r1", "r2"}) {
+		t.Errorf("read %v", got)
+	}
+}
+
+// TestHistoryWaits: what cannot be written is kept and written once it can.
+func TestHistoryWaits(t *testing.T) {
+	dir := t.TempDir()
+	h := openHistory(t, dir)
+	obstacle := filepath.Join(dir, "2026-11-25.jsonl")
+	if err := os.Mkdir(obstacle, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	left, err := h.append(ended(3))
+	if err == nil || len(left) != 3 {
+		t.Fatalf("%d left, %v", len(left), err)
+	}
+	h.putBack(left)
+	if err := os.Remove(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h = openHistory(t, dir)
+	defer h.Close()
+	if got := names(t, h, lease.Query{}); len(got) != 3 {
+		t.Errorf("read %v", got)
 	}
 }

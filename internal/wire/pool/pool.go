@@ -225,10 +225,15 @@ func (s *server) serve(ctx context.Context, servers *serve.Servers) error {
 	return err
 }
 
-// serveTerm serves the pool from a store until the context ends or the store fails.
+// watched is a store that others may change. Watch returns when they did.
+type watched interface {
+	Watch(ctx context.Context) error
+}
+
+// serveTerm serves the pool from a store until the context ends, the store fails, or somebody else changes it.
 func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery time.Duration) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	c, err := s.config.read()
 	if err != nil {
 		return err
@@ -238,11 +243,18 @@ func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery tim
 		Ended: s.history.Append, Resumed: s.history.Resume,
 	})
 	defer s.term.Store(nil)
-	return k.Run(ctx, c, func() {
+	err = k.Run(ctx, c, func() {
 		s.term.Store(&term{k, s.handler(k, s.followPods(ctx, k))})
 		s.told("Serving")
 		go s.follow(ctx, k)
+		if w, ok := store.(watched); ok {
+			go func() { stop(w.Watch(ctx)) }()
+		}
 	})
+	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
 }
 
 // told says that something is so, and where.
@@ -317,11 +329,11 @@ func (s *server) api() http.Handler {
 		}
 		s.pass(w, r)
 	})
-	return s.metrics.Wrap(h, "/acquire", "/acquirebystate", "/release", "/reset", "/update", "/metric", "/v1/leases")
+	return s.metrics.Wrap(s.gate.Require(h), "/acquire", "/acquirebystate", "/release", "/reset", "/update", "/metric", "/v1/leases")
 }
 
 func (s *server) handler(k *lease.Keeper, pods *ends) http.Handler {
-	boskos := &leasehttp.Boskos{Pool: k, Hold: s.opts.Hold, Access: pods.boskos(s.gate), Metrics: s.metrics}
+	boskos := &leasehttp.Boskos{Pool: k, Hold: s.opts.Hold, Access: pods.boskos(s.gate), People: s.gate, Metrics: s.metrics}
 	v1 := &leasehttp.V1{Pool: k, Access: pods.newer(s.gate), People: s.gate, History: s.history}
 	if s.broker != nil {
 		v1.Issue = s.issue
@@ -366,7 +378,8 @@ func debug() http.Handler {
 type config struct {
 	path string
 	last string // its content when it was applied
-	seen string // its content when it was read last
+	seen string // its content when a fault in it was told
+	next string // its content when it was read last
 }
 
 func (c *config) read() (lease.Config, error) {
@@ -388,12 +401,16 @@ func (c *config) changed() (lease.Config, bool, error) {
 	if string(content) == c.last || string(content) == c.seen {
 		return lease.Config{}, false, nil
 	}
-	c.seen = string(content)
 	parsed, err := lease.ParseConfig(c.path, content)
-	return parsed, err == nil, err
+	if err != nil {
+		c.seen = string(content)
+		return lease.Config{}, false, err
+	}
+	c.next = string(content)
+	return parsed, true, nil
 }
 
-func (c *config) applied() { c.last = c.seen }
+func (c *config) applied() { c.last = c.next }
 
 // newID makes the id of a lease: 130 bits that nobody guesses.
 func newID() string {
