@@ -23,12 +23,19 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	size     *prometheus.HistogramVec
 
-	mu     sync.Mutex
-	agents []string
+	held     *prometheus.CounterVec
+	ended    *prometheus.CounterVec
+
+	mu       sync.Mutex
+	agents   []string
+	accounts []string
 }
 
-// maxAgents bounds the values of the label user_agent, which clients choose.
-const maxAgents = 50
+// maxAgents bounds the values of the label user_agent, maxAccounts those of account: clients choose them.
+const (
+	maxAgents   = 50
+	maxAccounts = 200
+)
 
 // NewMetrics registers the metrics of a pool. pool returns nil while another process serves it, which is whom to ask.
 func NewMetrics(registry prometheus.Registerer, pool func() *lease.Keeper) *Metrics {
@@ -50,13 +57,28 @@ func NewMetrics(registry prometheus.Registerer, pool func() *lease.Keeper) *Metr
 			Buckets: prometheus.ExponentialBuckets(128, 2, 10),
 		}, labels),
 	}
-	registry.MustRegister(m.acquire, m.duration, m.size, &collector{pool})
+	m.held = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "steward_pool_lease_seconds_total", Help: "How long leases lasted that ended.",
+	}, []string{"type", "account"})
+	m.ended = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "steward_pool_leases_ended_total", Help: "How many leases ended, and how.",
+	}, []string{"type", "account", "why"})
+	registry.MustRegister(m.acquire, m.duration, m.size, m.held, m.ended, &collector{pool})
 	return m
 }
 
 func (m *Metrics) acquired(typ, state, dest string, named bool, waited time.Duration) {
 	if m != nil {
 		m.acquire.WithLabelValues(typ, normal(state), normal(dest), strconv.FormatBool(named)).Observe(waited.Seconds())
+	}
+}
+
+// Ended counts leases that ended.
+func (m *Metrics) Ended(ended []*lease.Ended) {
+	for _, e := range ended {
+		account := m.few(&m.accounts, maxAccounts, e.Account)
+		m.held.WithLabelValues(e.Type, account).Add(max(e.Until.Sub(e.Since).Seconds(), 0))
+		m.ended.WithLabelValues(e.Type, account, e.Why).Inc()
 	}
 }
 
@@ -89,17 +111,21 @@ func (m *Metrics) agent(full string) string {
 	if len(product) > 64 {
 		product = product[:64]
 	}
-	product = strings.ToValidUTF8(product, "?")
+	return m.few(&m.agents, maxAgents, strings.ToValidUTF8(product, "?"))
+}
+
+// few is a value of a label as long as there are few of them.
+func (m *Metrics) few(known *[]string, most int, value string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if slices.Contains(m.agents, product) {
-		return product
+	if slices.Contains(*known, value) {
+		return value
 	}
-	if len(m.agents) == maxAgents {
+	if len(*known) == most {
 		return "other"
 	}
-	m.agents = append(m.agents, product)
-	return product
+	*known = append(*known, value)
+	return value
 }
 
 // seen notes what was answered.

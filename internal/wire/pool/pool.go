@@ -240,7 +240,7 @@ func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery tim
 	}
 	k := lease.NewKeeper(lease.KeeperOptions{
 		Store: store, Pool: lease.Options{Policy: s.policy(), IDs: newID, Names: newName}, LazyEvery: lazyEvery,
-		Ended: s.history.Append, Resumed: s.history.Resume,
+		Ended: s.ended, Resumed: s.history.Resume,
 	})
 	defer s.term.Store(nil)
 	err = k.Run(ctx, c, func() {
@@ -255,6 +255,12 @@ func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery tim
 		return cause
 	}
 	return err
+}
+
+// ended counts leases and keeps them.
+func (s *server) ended(ended []*lease.Ended) {
+	s.metrics.Ended(ended)
+	s.history.Append(ended)
 }
 
 // told says that something is so, and where.
