@@ -23,8 +23,8 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	size     *prometheus.HistogramVec
 
-	held     *prometheus.CounterVec
-	ended    *prometheus.CounterVec
+	held  *prometheus.CounterVec
+	ended *prometheus.CounterVec
 
 	mu       sync.Mutex
 	agents   []string
