@@ -106,6 +106,7 @@ func TestElectionGoesOn(t *testing.T) {
 	}
 	a.stop()
 	await(t, "a ends", a.over)
+	fake.Heal() // what is left of the failure is not for b
 	broken := errors.New("broken")
 	e := cluster(t, &rest.Config{Host: url}).Election(ElectionOptions{Name: "b", Retry: time.Millisecond})
 	if err := e.Run(t.Context(), func(context.Context) error { return broken }); !errors.Is(err, broken) {
