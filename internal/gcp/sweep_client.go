@@ -101,8 +101,7 @@ func sweepCredentials(ctx context.Context, file string) (func(context.Context) (
 	} else {
 		var raw []byte
 		if raw, err = os.ReadFile(file); err == nil {
-			// The file is the operator's own, and its kind is theirs to choose.
-			found, err = google.CredentialsFromJSON(ctx, raw, writeScope) //nolint:staticcheck // see above
+			found, err = fromFile(ctx, raw)
 		}
 	}
 	if err != nil {
@@ -115,6 +114,19 @@ func sweepCredentials(ctx context.Context, file string) (func(context.Context) (
 		}
 		return secret.New(token.AccessToken), nil
 	}, nil
+}
+
+// fromFile reads a credential of the kinds that an operator keeps in a file. Which of them it is, is the operator's to choose.
+func fromFile(ctx context.Context, raw []byte) (*google.Credentials, error) {
+	var head struct{ Type google.CredentialsType }
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return nil, errors.New("the file is not JSON") // the cause may repeat it
+	}
+	switch head.Type {
+	case google.ServiceAccount, google.AuthorizedUser, google.ExternalAccount, google.ImpersonatedServiceAccount:
+		return google.CredentialsFromJSONWithType(ctx, raw, head.Type, writeScope)
+	}
+	return nil, fmt.Errorf("the file holds a credential of type %.40q, which is none that is used here", head.Type)
 }
 
 // item is one object as an API has it.
