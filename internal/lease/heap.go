@@ -32,13 +32,6 @@ func (h *heap[T]) remove(x T) bool {
 	return ok
 }
 
-// moved tells that an element, if it is there, may stand elsewhere in the order now.
-func (h *heap[T]) moved(x T) {
-	if i, ok := h.at[x]; ok {
-		stdheap.Fix((*sorter[T])(h), i)
-	}
-}
-
 // sorter is what container/heap wants to see.
 type sorter[T comparable] heap[T]
 
