@@ -126,7 +126,8 @@ func TestHelpThroughHook(t *testing.T) {
 	if err := ask(http.MethodGet, h.URL+"/plugin-help", nil, &help); err != nil {
 		t.Fatal(err)
 	}
-	for name, verbs := range map[string][]string{"steward-owners": {"why"}, "steward-freeze": {"freeze", "unfreeze", "frozen"}, "steward-drift": {"drift", "drift rerun", "drift accept"}} {
+	for name, verbs := range map[string][]string{"steward-owners": {"why"}, "steward-freeze": {"freeze", "unfreeze", "frozen"}, "steward-drift": {"drift", "drift rerun", "drift accept"},
+		"steward-pool": {"pool status", "pool release", "pool extend", "pool reserve", "pool quarantine", "pool heal"}} {
 		p := help.ExternalPluginHelp[name]
 		if p.Description == "" || p.Config[repo] == "" || len(p.Events) != 5 {
 			t.Errorf("help of %s is %+v", name, p)
@@ -143,7 +144,7 @@ func TestHelpThroughHook(t *testing.T) {
 			}
 		}
 	}
-	if len(help.RepoExternalPlugins[repo]) != 3 {
+	if len(help.RepoExternalPlugins[repo]) != 4 {
 		t.Errorf("plugins of the repository: %v", help.RepoExternalPlugins)
 	}
 }

@@ -83,18 +83,24 @@ func TestTestGrid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for dashboard, want := range map[string]struct{ tab, job, results string }{
-		"example-infra-periodics":  {"steward-audit", "periodic-steward-audit", "example-prow-logs/logs/periodic-steward-audit"},
-		"example-infra-presubmits": {"steward-verify", "pull-steward-verify", "example-prow-logs/pr-logs/directory/pull-steward-verify"},
+	type row struct{ tab, job, results string }
+	for dashboard, want := range map[string][]row{
+		"example-infra-periodics": {
+			{"steward-audit", "periodic-steward-audit", "example-prow-logs/logs/periodic-steward-audit"},
+			{"steward-janitor", "periodic-steward-janitor", "example-prow-logs/logs/periodic-steward-janitor"},
+		},
+		"example-infra-presubmits": {{"steward-verify", "pull-steward-verify", "example-prow-logs/pr-logs/directory/pull-steward-verify"}},
 	} {
 		d := testgrid.FindDashboard(dashboard, c)
-		if d == nil || len(d.GetDashboardTab()) != 1 {
+		if d == nil || len(d.GetDashboardTab()) != len(want) {
 			t.Fatalf("%s: %v", dashboard, d)
 		}
-		tab := d.GetDashboardTab()[0]
-		group := testgrid.FindTestGroup(tab.GetTestGroupName(), c)
-		if tab.GetName() != want.tab || group.GetName() != want.job || group.GetGcsPrefix() != want.results || tab.GetDescription() == "" {
-			t.Errorf("%s: tab %v of %v", dashboard, tab, group)
+		for i, tab := range d.GetDashboardTab() {
+			group := testgrid.FindTestGroup(tab.GetTestGroupName(), c)
+			got := row{tab.GetName(), group.GetName(), group.GetGcsPrefix()}
+			if got != want[i] || tab.GetDescription() == "" {
+				t.Errorf("%s: tab %v of %v", dashboard, tab, group)
+			}
 		}
 	}
 	alerts := testgrid.FindDashboard("example-infra-periodics", c).GetDashboardTab()[0].GetAlertOptions()
