@@ -26,9 +26,10 @@ repos:
 
 // allPlugins are the settings of every plugin that config/prow asks for. There is no report yet.
 const allPlugins = `reconcile: 24h
+pool: {config: [boskos/boskos-resources.yaml]}
 repos:
   example-org/example-infra:
-    plugins: [owners, freeze, drift]
+    plugins: [owners, freeze, drift, pool]
     scopes: {dns: [dns/]}
     drift: {report: "file:///nonexistent/latest.json"}
 `

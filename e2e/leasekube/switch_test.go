@@ -32,7 +32,8 @@ func TestSwitchPage(t *testing.T) {
 	s.boskos = startBoskos(t, c, s.namespace, config)
 	s.service = s.boskos
 	first, second := s.boskos.acquire("project", "job-a"), s.boskos.acquire("project", "job-b")
-	before := s.boskos.metric("project")
+	const before = `{"type":"project","current":{"busy":2,"free":2},"owner":{"":2,"job-a":1,"job-b":1}}`
+	within(t, "Boskos has seen its own writes", func() bool { return s.boskos.metric("project") == before })
 
 	out := s.run(commands(t, string(page), "## Take over a namespace"))
 	for _, want := range []string{first + " project busy job-a", second + " project busy job-b"} {

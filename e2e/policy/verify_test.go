@@ -199,7 +199,9 @@ func TestShippedStanzasPass(t *testing.T) {
 	gates := func(plugins []string) []string {
 		var all []string
 		for _, p := range plugins {
-			all = append(all, "steward/"+p)
+			if p != "pool" { // it holds no pull request
+				all = append(all, "steward/"+p)
+			}
 		}
 		return all
 	}

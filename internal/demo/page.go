@@ -58,7 +58,9 @@ type line struct {
 // harmless when the comment was written, and the page's policy lets nothing run.
 func rendered(markdown string) template.HTML {
 	var b strings.Builder
-	renderer := goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRendererOptions(html.WithUnsafe()))
+	// The policy of the page lets no style attribute pass, by which tables are aligned otherwise.
+	aligned := extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute))
+	renderer := goldmark.New(goldmark.WithExtensions(aligned, extension.Strikethrough, extension.Linkify, extension.TaskList), goldmark.WithRendererOptions(html.WithUnsafe()))
 	if err := renderer.Convert([]byte(markdown), &b); err != nil {
 		return template.HTML("<pre>" + template.HTMLEscapeString(markdown) + "</pre>") //nolint:gosec // escaped
 	}
