@@ -4,6 +4,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -198,7 +199,11 @@ func (r *reports) fetch(ctx context.Context, s *stored) (held, error) {
 	if mark != "" && mark == s.bad.mark {
 		return held{}, s.bad.err
 	}
-	read, err := report.Parse(body)
+	whole, err := io.ReadAll(io.LimitReader(body, report.MaxBytes+1))
+	if err != nil {
+		return held{}, &plainError{"its download broke off", err} // which says nothing of this version
+	}
+	read, err := report.Parse(bytes.NewReader(whole))
 	if err == nil && read.Private {
 		err = errors.New("it is the private report, which does not belong there")
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -157,6 +158,32 @@ func TestReportThatCannotBeFetchedAgain(t *testing.T) {
 		if got := findings(r, t.Context()); got != "2 findings, confirmed false" || r.digest(t.Context(), acme) != digest {
 			t.Error(got)
 		}
+	}
+}
+
+// A download that broke off says nothing of the version: the next one is read.
+func TestReportThatBrokeOff(t *testing.T) {
+	content := storedReport(t, 2, time.Time{})
+	cut := true
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("ETag", `"one"`)
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+		if cut {
+			_, _ = w.Write(content[:len(content)/2])
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write(content)
+	}))
+	t.Cleanup(server.Close)
+	r, later := fetcher(&server.URL)
+	if got := findings(r, t.Context()); got != "error: its download broke off" {
+		t.Error(got)
+	}
+	cut = false
+	later()
+	if got := findings(r, t.Context()); got != "2 findings, confirmed true" {
+		t.Error(got)
 	}
 }
 
