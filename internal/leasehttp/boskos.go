@@ -31,8 +31,6 @@ type Boskos struct {
 	Pool *lease.Keeper
 	// Hold is how long /acquire with a request_id waits before it says that nothing is free. Boskos does not wait.
 	Hold time.Duration
-	// Whole makes lastupdate whole seconds, as Boskos has them from Kubernetes.
-	Whole bool
 	// Access says who asks. nil believes the owner, as Boskos does.
 	Access Access
 	// People says who may reset what others hold. nil lets everybody, as Boskos does.
@@ -259,7 +257,7 @@ func (b *Boskos) acquire(r *request) error {
 	if l := got[0].Lease; l != nil {
 		r.Header().Set("X-Pool-Lease", l.ID)
 	}
-	return r.write(b.resource(got[0]), "")
+	return r.write(boskosOf(got[0]), "")
 }
 
 // Header is that of the answer.
@@ -274,14 +272,11 @@ func (r *request) write(v any, end string) error {
 	return nil
 }
 
-// resource is one in Boskos's JSON.
-func (b *Boskos) resource(r *lease.Resource) boskosResource {
+// boskosOf is a resource in Boskos's JSON.
+func boskosOf(r *lease.Resource) boskosResource {
 	out := boskosResource{Type: r.Type, Name: r.Name, State: r.State, Owner: r.Owner, Updated: r.Updated, UserData: r.UserData}
 	if out.UserData == nil {
 		out.UserData = map[string]string{}
-	}
-	if b.Whole {
-		out.Updated = out.Updated.Truncate(time.Second)
 	}
 	if !r.Expires.IsZero() {
 		out.Expires = &r.Expires
@@ -326,7 +321,7 @@ func (b *Boskos) acquireByState(r *request) error {
 	}
 	out := make([]boskosResource, len(got))
 	for i, one := range got {
-		out[i] = b.resource(one)
+		out[i] = boskosOf(one)
 	}
 	r.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	return r.write(out, "\n")
