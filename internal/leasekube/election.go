@@ -226,7 +226,7 @@ func (e *Election) stale(r record) bool {
 
 // yield gives the lead back, if it is still ours, so that the next need not wait.
 func (e *Election) yield(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, e.opts.Retry)
+	ctx, cancel := context.WithTimeout(ctx, e.opts.Renew/2)
 	defer cancel()
 	c := e.cluster
 	var r record
