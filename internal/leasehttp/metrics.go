@@ -29,12 +29,15 @@ type Metrics struct {
 	mu       sync.Mutex
 	agents   []string
 	accounts []string
+	states   []string
 }
 
-// maxAgents bounds the values of the label user_agent, maxAccounts those of account: clients choose them.
+// maxAgents bounds the values of the label user_agent, maxAccounts those of account, maxStates those of state and dest: clients
+// choose them.
 const (
 	maxAgents   = 50
 	maxAccounts = 200
+	maxStates   = 50
 )
 
 // NewMetrics registers the metrics of a pool. pool returns nil while another process serves it, which is whom to ask.
@@ -69,7 +72,7 @@ func NewMetrics(registry prometheus.Registerer, pool func() *lease.Keeper) *Metr
 
 func (m *Metrics) acquired(typ, state, dest string, named bool, waited time.Duration) {
 	if m != nil {
-		m.acquire.WithLabelValues(typ, normal(state), normal(dest), strconv.FormatBool(named)).Observe(waited.Seconds())
+		m.acquire.WithLabelValues(typ, m.few(&m.states, maxStates, state), m.few(&m.states, maxStates, dest), strconv.FormatBool(named)).Observe(waited.Seconds())
 	}
 }
 
