@@ -113,17 +113,6 @@ func (p *Pool) WaitsFor(typ string) []string {
 	return slices.Sorted(maps.Keys(states))
 }
 
-// Shares returns what the accounts of a type have had, by account.
-func (p *Pool) Shares(typ string) []*Share {
-	var all []*Share
-	for _, key := range slices.Sorted(maps.Keys(p.shares)) {
-		if s := p.shares[key]; s.Type == typ {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
 // Dynamic returns the bounds of a dynamic type, or nil.
 func (p *Pool) Dynamic(typ string) *Dynamic { return p.dynamics[typ] }
 
@@ -135,9 +124,6 @@ func (p *Pool) Reservations() []*Reservation {
 	}
 	return all
 }
-
-// Policy returns what the community decided.
-func (p *Pool) Policy() Policy { return p.policy }
 
 // here returns the waiters whose callers wait.
 func (p *Pool) here() []string {
