@@ -56,9 +56,6 @@ func OpenHistory(dir string, log *logrus.Entry) (*History, error) {
 	if err := h.mend(); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	if err := h.Each(lease.Query{}, func(*lease.Ended) bool { return true }); err != nil {
-		return nil, fmt.Errorf("open history: %w", err)
-	}
 	go h.write()
 	return h, nil
 }
@@ -234,7 +231,7 @@ func (h *History) Each(q lease.Query, visit func(*lease.Ended) bool) error {
 	}
 	for _, file := range slices.Backward(files) {
 		day := strings.TrimSuffix(filepath.Base(file), ".jsonl")
-		if !q.Since.IsZero() && day < q.Since.UTC().Format(time.DateOnly) || !q.Until.IsZero() && day > q.Until.UTC().Format(time.DateOnly) {
+		if !touches(q, day) {
 			continue
 		}
 		if on, err := h.eachLine(file, q, visit); err != nil || !on {
@@ -242,6 +239,11 @@ func (h *History) Each(q lease.Query, visit func(*lease.Ended) bool) error {
 		}
 	}
 	return nil
+}
+
+// touches tells whether leases that ended on a day may be chosen.
+func touches(q lease.Query, day string) bool {
+	return (q.Since.IsZero() || day >= q.Since.UTC().Format(time.DateOnly)) && (q.Until.IsZero() || day <= q.Until.UTC().Format(time.DateOnly))
 }
 
 func (h *History) eachLine(file string, q lease.Query, visit func(*lease.Ended) bool) (bool, error) {

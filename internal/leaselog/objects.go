@@ -200,7 +200,7 @@ func (o *Objects) each(ctx context.Context, q lease.Query, visit func(*lease.End
 		return fmt.Errorf("list the history: %w", err)
 	}
 	for _, key := range slices.Backward(keys) {
-		if day := dayOf(key); !q.Since.IsZero() && day < q.Since.UTC().Format(time.DateOnly) || !q.Until.IsZero() && day > q.Until.UTC().Format(time.DateOnly) {
+		if !touches(q, dayOf(key)) {
 			continue
 		}
 		content, _, err := o.store.Get(ctx, key)
