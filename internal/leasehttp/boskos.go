@@ -195,10 +195,7 @@ func status(err error) int {
 }
 
 func (b *Boskos) who(r *request, owner, typ string) (Caller, error) {
-	if b.Access == nil {
-		return Caller{Holder: lease.Holder{Account: owner}}, nil
-	}
-	return b.Access.Holder(r.Request, owner, typ)
+	return who(b.Access, r.Request, owner, typ)
 }
 
 // whose says who asks for a resource that is held, by name.
@@ -306,7 +303,14 @@ func (b *Boskos) acquireByState(r *request) error {
 	}
 	all := strings.Split(names, ",")
 	if caller.Bound {
-		if caller, err = b.oneCaller(r, owner, all); err != nil {
+		types, err := b.types(r, all)
+		if err != nil {
+			return err
+		}
+		if len(types) == 0 {
+			return &lease.NoneFree{What: state}
+		}
+		if caller, err = oneCaller(b.Access, r.Request, owner, slices.Sorted(maps.Keys(types))); err != nil {
 			return err
 		}
 	}
@@ -327,34 +331,8 @@ func (b *Boskos) acquireByState(r *request) error {
 	return r.write(out, "\n")
 }
 
-// oneCaller asks the rules for every type among resources. One lease is of one account.
-func (b *Boskos) oneCaller(r *request, owner string, names []string) (Caller, error) {
-	types, err := b.types(r, names)
-	if err != nil {
-		return Caller{}, err
-	}
-	var found *Caller
-	for _, typ := range slices.Sorted(maps.Keys(types)) {
-		caller, err := b.who(r, owner, typ)
-		if err != nil {
-			return Caller{}, err
-		}
-		if found != nil && (found.Account != caller.Account || found.Class != caller.Class) {
-			return Caller{}, bad("the rules have other accounts for other types: ask for one type at a time")
-		}
-		found = &caller
-	}
-	if found == nil {
-		return Caller{}, &lease.NoneFree{What: r.get("state")}
-	}
-	return *found, nil
-}
-
-// do runs an operation whose only result is an error.
 func (b *Boskos) do(r *request, op func(p *lease.Pool, now time.Time) error) error {
-	var refused error
-	err := b.Pool.Do(r.Context(), func(p *lease.Pool, now time.Time) { refused = op(p, now) })
-	return errors.Join(err, refused)
+	return do(r.Context(), b.Pool, op)
 }
 
 func (b *Boskos) release(r *request) error {

@@ -245,17 +245,11 @@ func read(r *http.Request, into any) error {
 }
 
 func (v *V1) who(r *http.Request, owner, typ string) (Caller, error) {
-	if v.Access == nil {
-		return Caller{Holder: lease.Holder{Account: owner}}, nil
-	}
-	return v.Access.Holder(r, owner, typ)
+	return who(v.Access, r, owner, typ)
 }
 
-// do runs an operation whose only result is an error.
 func (v *V1) do(r *http.Request, op func(p *lease.Pool, now time.Time) error) error {
-	var refused error
-	err := v.Pool.Do(r.Context(), func(p *lease.Pool, now time.Time) { refused = op(p, now) })
-	return errors.Join(err, refused)
+	return do(r.Context(), v.Pool, op)
 }
 
 func (v *V1) acquire(w http.ResponseWriter, r *http.Request) error {
@@ -269,7 +263,11 @@ func (v *V1) acquire(w http.ResponseWriter, r *http.Request) error {
 	claim := lease.Claim{
 		Request: req.Request, Owner: req.Owner, Wants: req.Wants, From: req.From, To: req.To, TTL: time.Duration(req.TTL),
 	}
-	caller, err := v.oneCaller(r, req.Owner, req.Wants)
+	types := make([]string, len(req.Wants))
+	for i, want := range req.Wants {
+		types[i] = want.Type
+	}
+	caller, err := oneCaller(v.Access, r, req.Owner, types)
 	if err != nil {
 		return err
 	}
@@ -305,27 +303,10 @@ func (req *AcquireRequest) check() error {
 		return bad(fmt.Sprintf("wait %v is not between 0s and %v", time.Duration(req.Wait), maxWait))
 	case req.Wait > 0 && req.Request == "":
 		return bad("to wait, a request needs a name: set request to a text of your own that nobody else uses")
+	case len(req.Wants) == 0:
+		return bad("nothing is wanted")
 	}
 	return nil
-}
-
-// oneCaller asks the rules for every type. All that comes together is of one account.
-func (v *V1) oneCaller(r *http.Request, owner string, wants []lease.Want) (Caller, error) {
-	var found *Caller
-	for _, want := range wants {
-		caller, err := v.who(r, owner, want.Type)
-		if err != nil {
-			return Caller{}, err
-		}
-		if found != nil && (found.Account != caller.Account || found.Class != caller.Class) {
-			return Caller{}, bad("the rules have other accounts for other types: ask for one type at a time")
-		}
-		found = &caller
-	}
-	if found == nil {
-		return Caller{}, bad("nothing is wanted")
-	}
-	return *found, nil
 }
 
 func sendLeases(w http.ResponseWriter, got []*lease.Resource, err error) error {
