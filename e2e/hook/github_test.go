@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 
+	"sigs.k8s.io/steward/e2e/child"
 	"sigs.k8s.io/steward/internal/ghfake"
 )
 
@@ -66,7 +67,7 @@ author: mallory
 type github struct {
 	t    testing.TB
 	URL  string
-	proc *process
+	proc *child.Process
 }
 
 // startGitHub serves a scenario, a txtar text as docs/ghfake.md has it, until the test ends. A request that the fake
@@ -80,16 +81,16 @@ func startGitHub(t testing.TB, scenario string) *github {
 	}
 	first := make(chan string, 1)
 	g := &github{t: t}
-	g.proc = start(t, filepath.Join(dir, "ghfake.log"), func(line []byte) bool {
+	g.proc = child.Start(t, filepath.Join(dir, "ghfake.log"), func(line []byte) bool {
 		first <- strings.TrimSpace(string(line))
 		return false
 	}, "ghfake", "-scenario", file)
 	select {
 	case g.URL = <-first:
-	case <-g.proc.exited:
+	case <-g.proc.Exited:
 	}
 	if !strings.HasPrefix(g.URL, "http://") {
-		t.Fatalf("ghfake does not serve:\n%s", g.proc.tail())
+		t.Fatalf("ghfake does not serve:\n%s", g.proc.Tail())
 	}
 	t.Cleanup(func() {
 		var unknown []string
@@ -97,7 +98,7 @@ func startGitHub(t testing.TB, scenario string) *github {
 		for _, route := range unknown {
 			t.Errorf("ghfake has no route for %s", route)
 		}
-		g.proc.end(t, syscall.SIGTERM)
+		g.proc.End(t, syscall.SIGTERM)
 	})
 	return g
 }
@@ -168,7 +169,7 @@ func (g *github) writes(kind string) []ghfake.Audit {
 // delivered waits until every webhook was tried.
 func (g *github) delivered() {
 	g.t.Helper()
-	g.control(http.MethodGet, "idle?wait="+patience.String(), nil, nil)
+	g.control(http.MethodGet, "idle?wait="+child.Patience.String(), nil, nil)
 }
 
 // comments are those of a thread, oldest first.
@@ -206,9 +207,9 @@ func (g *github) contexts(name string, number int) map[string]string {
 	return all
 }
 
-// ask makes one JSON request with the bot's token. It gives up after patience.
+// ask makes one JSON request with the bot's token. It gives up after a while.
 func ask(method, address string, in, out any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), child.Patience)
 	defer cancel()
 	var body io.Reader
 	if in != nil {

@@ -81,7 +81,7 @@ func TestKill(t *testing.T) {
 	c.first, _ = g.bulk(ghfake.Bulk{Repo: repo, Pulls: killPulls, Author: "carol"})
 	g.fault(noPasses())
 	c.s = startSteward(t, g, settings)
-	c.door.address, c.door.behind = c.s.Webhook, c.s.proc.cmd.Process
+	c.door.address, c.door.behind = c.s.Webhook, c.s.proc.Cmd.Process
 	c.send()
 	c.lookAndDie()
 
@@ -186,7 +186,7 @@ func (c *crash) die() {
 	defer c.door.mu.Unlock()
 	c.s.kill()
 	c.s.start()
-	c.door.address, c.door.behind = c.s.Webhook, c.s.proc.cmd.Process
+	c.door.address, c.door.behind = c.s.Webhook, c.s.proc.Cmd.Process
 }
 
 // lookAndDie kills the server after a random number of its own writes, as long as it has any to do.

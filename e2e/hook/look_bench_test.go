@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sigs.k8s.io/steward/e2e/child"
 	"sigs.k8s.io/steward/internal/ghfake"
 )
 
@@ -64,9 +65,9 @@ func BenchmarkAnswer(b *testing.B) {
 func (s *steward) awaitWrite(g *github, after int, id int64) {
 	s.t.Helper()
 	var found []ghfake.Audit
-	g.control(http.MethodGet, fmt.Sprintf("audit?login=steward%%5Bbot%%5D&after=%d&body=steward:answer+%d&wait=%s", after, id, patience), nil, &found)
+	g.control(http.MethodGet, fmt.Sprintf("audit?login=steward%%5Bbot%%5D&after=%d&body=steward:answer+%d&wait=%s", after, id, child.Patience), nil, &found)
 	if len(found) == 0 {
-		s.t.Fatalf("no answer to comment %d:\n%s", id, s.proc.tail())
+		s.t.Fatalf("no answer to comment %d:\n%s", id, s.proc.Tail())
 	}
 }
 

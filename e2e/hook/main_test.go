@@ -22,9 +22,6 @@ import (
 	_ "sigs.k8s.io/steward/internal/wire" // what the programs are made of: go test must not keep a result when it changes
 )
 
-// patience bounds every wait for another process. It is no assertion: what takes longer hangs.
-const patience = 2 * time.Minute
-
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }

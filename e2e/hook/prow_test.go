@@ -18,6 +18,7 @@ import (
 	"sync"
 	"testing"
 
+	"sigs.k8s.io/steward/e2e/child"
 	"sigs.k8s.io/steward/e2e/prowhook"
 	"sigs.k8s.io/steward/e2e/toolbin"
 	"sigs.k8s.io/steward/internal/ghfake"
@@ -96,12 +97,12 @@ author: outsider
 // its end.
 func (s *steward) awaitAnswer(g *github, name string, number int, topic string, id int64) {
 	s.t.Helper()
-	query := url.Values{"login": {bot}, "repo": {name}, "number": {fmt.Sprint(number)}, "wait": {patience.String()}}
+	query := url.Values{"login": {bot}, "repo": {name}, "number": {fmt.Sprint(number)}, "wait": {child.Patience.String()}}
 	query.Set("body", fmt.Sprintf("<!-- steward:answer %d -->", id))
 	var found []ghfake.Audit
 	g.control(http.MethodGet, "audit?"+query.Encode(), nil, &found)
 	if len(found) == 0 {
-		s.t.Fatalf("no answer to comment %d under %s:\n%s", id, topic, s.proc.tail())
+		s.t.Fatalf("no answer to comment %d under %s:\n%s", id, topic, s.proc.Tail())
 	}
 	s.idle()
 }
@@ -334,7 +335,7 @@ func TestFaultsBehindHook(t *testing.T) {
 func lostEvents(t *testing.T, h *prowhook.Hook) <-chan struct{} {
 	t.Helper()
 	lost := make(chan struct{}, 100)
-	start(t, filepath.Join(t.TempDir(), "tail.log"), func(line []byte) bool {
+	child.Start(t, filepath.Join(t.TempDir(), "tail.log"), func(line []byte) bool {
 		var entry struct{ Msg string }
 		if json.Unmarshal(line, &entry) == nil && strings.Contains(entry.Msg, "Error dispatching event to external plugin") {
 			lost <- struct{}{}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"sigs.k8s.io/steward/e2e/child"
 	"sigs.k8s.io/steward/internal/queue"
 )
 
@@ -39,7 +40,7 @@ type steward struct {
 	t     testing.TB
 	dir   string
 	flags []string
-	proc  *process
+	proc  *child.Process
 
 	Webhook, Debug, Metrics string // host:port, of the present process
 }
@@ -74,7 +75,7 @@ func (s *steward) start(flags ...string) {
 		messages = append(messages, "Pass")
 	}
 	seen := 0
-	s.proc = start(s.t, filepath.Join(s.dir, "steward-hook.log"), func(line []byte) bool {
+	s.proc = child.Start(s.t, filepath.Join(s.dir, "steward-hook.log"), func(line []byte) bool {
 		var entry map[string]any
 		if json.Unmarshal(line, &entry) == nil && entry["msg"] == messages[seen] {
 			seen++
@@ -97,31 +98,31 @@ func (s *steward) learn(serving <-chan map[string]any) {
 			s.Debug, _ = entry["debug"].(string)
 			s.Metrics, _ = entry["metrics"].(string)
 		}
-	case <-s.proc.exited:
-		s.t.Fatalf("steward-hook ended:\n%s", s.proc.tail())
-	case <-time.After(patience):
-		s.t.Fatalf("steward-hook does not serve:\n%s", s.proc.tail())
+	case <-s.proc.Exited:
+		s.t.Fatalf("steward-hook ended:\n%s", s.proc.Tail())
+	case <-time.After(child.Patience):
+		s.t.Fatalf("steward-hook does not serve:\n%s", s.proc.Tail())
 	}
 }
 
 func (s *steward) kill() {
 	s.t.Helper()
-	s.proc.end(s.t, syscall.SIGKILL)
+	s.proc.End(s.t, syscall.SIGKILL)
 }
 
 // stop is what a roll-out does.
 func (s *steward) stop() {
 	s.t.Helper()
-	s.proc.end(s.t, syscall.SIGTERM)
-	if s.proc.failed != nil {
-		s.t.Errorf("after SIGTERM: %v\n%s", s.proc.failed, s.proc.tail())
+	s.proc.End(s.t, syscall.SIGTERM)
+	if s.proc.Failed != nil {
+		s.t.Errorf("after SIGTERM: %v\n%s", s.proc.Failed, s.proc.Tail())
 	}
 }
 
 func (s *steward) ask(method, path string, out any) {
 	s.t.Helper()
 	if err := ask(method, "http://"+s.Debug+path, nil, out); err != nil {
-		s.t.Fatalf("%v\n%s", err, s.proc.tail())
+		s.t.Fatalf("%v\n%s", err, s.proc.Tail())
 	}
 }
 

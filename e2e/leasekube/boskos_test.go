@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sigs.k8s.io/steward/e2e/child"
 )
 
 // server is a running program that speaks Boskos's interface.
@@ -36,12 +38,12 @@ func startBoskos(t testing.TB, c *cluster, namespace, config string) *server {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ports := freePorts(t, 4)
-	args := []string{"--config=" + file, "--kubeconfig=" + c.kubeconfig, "--namespace=" + namespace, "--log-level=error"}
+	ports := child.FreePorts(t, 4)
+	args := []string{"--config=" + file, "--kubeconfig=" + c.Kubeconfig, "--namespace=" + namespace, "--log-level=error"}
 	for i, name := range []string{"port", "metrics-port", "health-port", "pprof-port"} {
 		args = append(args, fmt.Sprintf("--%s=%d", name, ports[i]))
 	}
-	return launch(t, dir, "http://"+loopback(ports[0]), "boskos", args...)
+	return launch(t, dir, "http://"+child.Loopback(ports[0]), "boskos", args...)
 }
 
 // launch starts a program that ends with the test, and waits until it answers.
@@ -55,7 +57,7 @@ func launch(t testing.TB, dir, url, program string, args ...string) *server {
 	defer out.Close()
 	b.cmd = exec.Command(program, args...)
 	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = dir, out, out
-	dieWithParent(b.cmd)
+	child.DieWithParent(b.cmd)
 	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +66,7 @@ func launch(t testing.TB, dir, url, program string, args ...string) *server {
 		close(b.exited)
 	}()
 	t.Cleanup(b.stop)
-	within(t, program+" answers", func() bool {
+	child.Within(t, program+" answers", func() bool {
 		resp, err := http.Get(url)
 		if err != nil {
 			return false
@@ -81,7 +83,7 @@ func (b *server) stop() {
 	_ = b.cmd.Process.Kill() // fails only for a process that has ended
 	select {
 	case <-b.exited:
-	case <-time.After(patience):
+	case <-time.After(child.Patience):
 		b.t.Errorf("%s does not end", b.name)
 	}
 }
@@ -114,7 +116,7 @@ func (b *server) ask(method, path, body string, pairs ...string) (int, string) {
 func (b *server) must(method, path, body string, pairs ...string) string {
 	b.t.Helper()
 	var answer string
-	within(b.t, method+" "+path+" "+strings.Join(pairs, " "), func() bool {
+	child.Within(b.t, method+" "+path+" "+strings.Join(pairs, " "), func() bool {
 		var status int
 		status, answer = b.ask(method, path, body, pairs...)
 		return status == http.StatusOK

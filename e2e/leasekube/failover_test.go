@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"sigs.k8s.io/steward/e2e/child"
 	"sigs.k8s.io/steward/internal/lease"
 	"sigs.k8s.io/steward/internal/leasekube"
 )
@@ -118,7 +119,7 @@ func leading(t *testing.T, r *replica) *lease.Keeper {
 	select {
 	case k := <-r.leads:
 		return k
-	case <-time.After(patience):
+	case <-time.After(child.Patience):
 		t.Fatalf("%s does not lead", r.name)
 	}
 	return nil
@@ -127,7 +128,7 @@ func leading(t *testing.T, r *replica) *lease.Keeper {
 // entries counts what the pages of a kind hold.
 func (c *cluster) entries(t *testing.T, namespace, holds string) int {
 	t.Helper()
-	client, err := dynamic.NewForConfig(c.config)
+	client, err := dynamic.NewForConfig(c.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,11 +151,11 @@ func (c *cluster) entries(t *testing.T, namespace, holds string) int {
 // as it was; what the first one tries to write when it is back is refused.
 func TestFailover(t *testing.T) {
 	c := startCluster(t)
-	namespace := c.namespace()
+	namespace := c.Namespace()
 	first := startReplica(t, c, namespace, "pool-0")
 	k := leading(t, first)
 	second := startReplica(t, c, namespace, "pool-1")
-	within(t, "the follower knows who leads", func() bool {
+	child.Within(t, "the follower knows who leads", func() bool {
 		l, ok := second.election.Leader()
 		return ok && l == leasekube.Leader{Name: "pool-0", Address: "pool-0.example:8080"}
 	})
@@ -171,7 +172,7 @@ func TestFailover(t *testing.T) {
 			t.Fatal("there is a fifth of four")
 		}
 	}
-	within(t, "the queue is written", func() bool { return c.entries(t, namespace, "waiters") == len(queue) })
+	child.Within(t, "the queue is written", func() bool { return c.entries(t, namespace, "waiters") == len(queue) })
 
 	// A commit is under way when the connection breaks: its fate is open, but it is not answered.
 	first.cable.cut()
@@ -211,7 +212,7 @@ func TestFailover(t *testing.T) {
 	select {
 	case err := <-first.ended:
 		t.Logf("the first ended with: %v", err)
-	case <-time.After(patience):
+	case <-time.After(child.Patience):
 		t.Fatal("who was cut off believes to lead")
 	}
 	late := lease.Record{Kind: lease.KindResource, Key: "project-1", Resource: &lease.Resource{Name: "project-1", Type: "project", State: "stolen"}}
@@ -235,7 +236,7 @@ func claim(owner, request string, count int) lease.Claim {
 // A process that stops gives the lead back, so that the next need not wait for it to be forgotten.
 func TestHandOver(t *testing.T) {
 	c := startCluster(t)
-	namespace := c.namespace()
+	namespace := c.Namespace()
 	pool := c.pool(t, namespace, time.Second, nil)
 	lead := func(ctx context.Context, name string) (elected chan struct{}, over chan error) {
 		elected, over = make(chan struct{}), make(chan error, 1)

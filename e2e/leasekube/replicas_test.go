@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sigs.k8s.io/steward/e2e/child"
 )
 
 // startPool runs a steward-pool on the objects of a namespace.
@@ -19,9 +21,9 @@ func startPool(t *testing.T, c *cluster, namespace, name string) *server {
 	if err := os.WriteFile(filepath.Join(dir, "boskos-resources.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := loopback(freePorts(t, 1)[0])
+	address := child.Loopback(child.FreePorts(t, 1)[0])
 	_, port, _ := strings.Cut(address, ":")
-	return launch(t, dir, "http://"+address, "steward-pool", "--store=kubernetes", "--kubeconfig="+c.kubeconfig, "--namespace="+namespace,
+	return launch(t, dir, "http://"+address, "steward-pool", "--store=kubernetes", "--kubeconfig="+c.Kubeconfig, "--namespace="+namespace,
 		"--name="+name, "--advertise="+address, "--bind-address=127.0.0.1", "--port="+port,
 		"--health-port=0", "--metrics-port=0", "--pprof-port=0", "--log-level=warning")
 }
@@ -30,11 +32,11 @@ func startPool(t *testing.T, c *cluster, namespace, name string) *server {
 // What was lent stays lent.
 func TestReplicas(t *testing.T) {
 	c := startCluster(t)
-	namespace := c.namespace()
+	namespace := c.Namespace()
 	leader := startPool(t, c, namespace, "pool-0")
 	name := leader.acquire("project", "job-a")
 	follower := startPool(t, c, namespace, "pool-1")
-	within(t, "the follower passes on", func() bool {
+	child.Within(t, "the follower passes on", func() bool {
 		status, _ := follower.ask(http.MethodGet, "/metric", "", "type", "project")
 		return status == http.StatusOK
 	})
@@ -47,7 +49,7 @@ func TestReplicas(t *testing.T) {
 	}
 	leader.stop()
 	begun := time.Now()
-	within(t, "the follower leads", func() bool {
+	child.Within(t, "the follower leads", func() bool {
 		status, _ := follower.ask(http.MethodPost, "/update", "", "name", name, "owner", "job-a", "state", "busy")
 		return status == http.StatusOK
 	})

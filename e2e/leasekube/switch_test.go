@@ -18,6 +18,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sigs.k8s.io/steward/e2e/child"
 )
 
 // TestSwitchPage runs the commands of docs/switch-boskos.md as they stand there, with leases that are held. A stand-in for
@@ -28,12 +30,12 @@ func TestSwitchPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startCluster(t)
-	s := &stage{t: t, c: c, namespace: c.namespace()}
+	s := &stage{t: t, c: c, namespace: c.Namespace()}
 	s.boskos = startBoskos(t, c, s.namespace, config)
 	s.service = s.boskos
 	first, second := s.boskos.acquire("project", "job-a"), s.boskos.acquire("project", "job-b")
 	const before = `{"type":"project","current":{"busy":2,"free":2},"owner":{"":2,"job-a":1,"job-b":1}}`
-	within(t, "Boskos has seen its own writes", func() bool { return s.boskos.metric("project") == before })
+	child.Within(t, "Boskos has seen its own writes", func() bool { return s.boskos.metric("project") == before })
 
 	out := s.run(commands(t, string(page), "## Take over a namespace"))
 	for _, want := range []string{first + " project busy job-a", second + " project busy job-b"} {
@@ -56,7 +58,7 @@ func TestSwitchPage(t *testing.T) {
 		t.Error("the service does not lead to Boskos")
 	}
 	want := `{"type":"project","current":{"busy":2,"dirty":1,"free":1},"owner":{"":2,"job-a":1,"job-c":1}}`
-	within(t, "Boskos has seen everything", func() bool { return s.service.metric("project") == want })
+	child.Within(t, "Boskos has seen everything", func() bool { return s.service.metric("project") == want })
 	s.service.must("POST", "/release", "", "name", third, "owner", "job-c", "dest", "free")
 }
 
@@ -184,7 +186,7 @@ func (s *stage) term(b *server) error {
 	select {
 	case <-b.exited:
 		return nil
-	case <-time.After(patience):
+	case <-time.After(child.Patience):
 		return fmt.Errorf("%s does not end", b.name)
 	}
 }

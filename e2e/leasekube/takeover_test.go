@@ -12,6 +12,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"sigs.k8s.io/steward/e2e/child"
 	"sigs.k8s.io/steward/internal/lease"
 	"sigs.k8s.io/steward/internal/leasekube"
 )
@@ -47,7 +48,7 @@ func keep(t *testing.T, store lease.Store, content string) (k *lease.Keeper, end
 	case <-ready:
 	case err := <-result:
 		t.Fatalf("the pool is not served: %v", err)
-	case <-time.After(patience):
+	case <-time.After(child.Patience):
 		t.Fatal("the pool is not served")
 	}
 	return k, func() error {
@@ -72,7 +73,7 @@ func do(t *testing.T, k *lease.Keeper, operation func(p *lease.Pool, now time.Ti
 // its own; and then taken over again. Nothing is converted.
 func TestTakeOver(t *testing.T) {
 	c := startCluster(t)
-	namespace := c.namespace()
+	namespace := c.Namespace()
 
 	b := startBoskos(t, c, namespace, config)
 	first, second := b.acquire("project", "job-a"), b.acquire("project", "job-b")
@@ -81,7 +82,7 @@ func TestTakeOver(t *testing.T) {
 	before := b.metric("project")
 	b.stop()
 
-	store := c.pool(t, namespace, patience, nil).Store("steward")
+	store := c.pool(t, namespace, child.Patience, nil).Store("steward")
 	k, end := keep(t, store, config)
 	var third *lease.Resource
 	do(t, k, func(p *lease.Pool, now time.Time) error {
@@ -132,7 +133,7 @@ func TestTakeOver(t *testing.T) {
 	if err != nil || !strings.Contains(o.GetAnnotations()["steward.k8s.io/lease"], third.Lease.ID) {
 		t.Errorf("Boskos has not carried the annotation along: %v, %v", o.GetAnnotations(), err)
 	}
-	k, end = keep(t, c.pool(t, namespace, patience, nil).Store("steward"), config)
+	k, end = keep(t, c.pool(t, namespace, child.Patience, nil).Store("steward"), config)
 	do(t, k, func(p *lease.Pool, now time.Time) error {
 		if r := p.Get(kept.Name); r.Lease == nil || r.Lease.ID != kept.Lease.ID || r.Lease.Account != "sig-a" {
 			t.Errorf("a lease that Boskos did not touch: %+v", r)
@@ -163,8 +164,8 @@ func counts(t *testing.T, p *lease.Pool, typ string) string {
 // A person edits a resource with kubectl while the pool is served: the pool is loaded again, and the person's word counts.
 func TestEdit(t *testing.T) {
 	c := startCluster(t)
-	namespace := c.namespace()
-	store := c.pool(t, namespace, patience, nil).Store("steward")
+	namespace := c.Namespace()
+	store := c.pool(t, namespace, child.Patience, nil).Store("steward")
 	_, end := keep(t, store, config)
 	watched := make(chan error, 1)
 	go func() { watched <- store.Watch(t.Context()) }()
@@ -184,7 +185,7 @@ func TestEdit(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "project-1") || !strings.Contains(err.Error(), leasekube.ErrChanged.Error()) {
 			t.Errorf("%v", err)
 		}
-	case <-time.After(patience):
+	case <-time.After(child.Patience):
 		t.Fatal("the edit is not seen")
 	}
 	if err := end(); err != nil {

@@ -5,20 +5,22 @@ package pool
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
+
+	"sigs.k8s.io/steward/e2e/apiserver"
+	"sigs.k8s.io/steward/e2e/child"
 )
 
 // boskos is a running Boskos.
 type boskos struct {
 	address
 	metrics, health address
-	proc            *process
+	proc            *child.Process
 }
 
 // address is where a server of the pool API listens, as host:port.
@@ -34,9 +36,9 @@ func startBoskos(t testing.TB, config string, flags ...string) *boskos {
 }
 
 // startBoskosOn runs the real Boskos on custom resources, in a namespace of its own.
-func startBoskosOn(t testing.TB, c *cluster, config string, flags ...string) *boskos {
+func startBoskosOn(t testing.TB, c *apiserver.Cluster, config string, flags ...string) *boskos {
 	t.Helper()
-	return launchBoskos(t, config, append(flags, "--kubeconfig="+c.kubeconfig, "--namespace="+c.namespace())...)
+	return launchBoskos(t, config, append(flags, "--kubeconfig="+c.Kubeconfig, "--namespace="+c.Namespace())...)
 }
 
 // launchBoskos starts it on free ports and tries others where one was taken in between.
@@ -50,52 +52,37 @@ func launchBoskos(t testing.TB, config string, flags ...string) *boskos {
 	flags = append(flags, "--config="+file, "--log-level=error")
 	var b *boskos
 	for range 3 {
-		ports := freePorts(t, 4)
+		ports := child.FreePorts(t, 4)
 		all := flags
 		for i, name := range []string{"port", "metrics-port", "health-port", "pprof-port"} {
 			all = append(all[:len(all):len(all)], fmt.Sprintf("--%s=%d", name, ports[i]))
 		}
 		b = &boskos{address: loopback(ports[0]), metrics: loopback(ports[1]), health: loopback(ports[2])}
-		b.proc = start(t, filepath.Join(dir, "boskos.log"), func([]byte) bool { return false }, "boskos", all...)
+		b.proc = child.Start(t, filepath.Join(dir, "boskos.log"), func([]byte) bool { return false }, "boskos", all...)
 		if b.ready(t) {
 			return b
 		}
-		b.proc.end(t, syscall.SIGKILL)
+		b.proc.End(t, syscall.SIGKILL)
 	}
-	t.Fatalf("boskos does not serve:\n%s", b.proc.tail())
+	t.Fatalf("boskos does not serve:\n%s", b.proc.Tail())
 	return nil
 }
 
-func loopback(port int) address { return address(fmt.Sprintf("127.0.0.1:%d", port)) }
-
-// freePorts returns ports that nothing listened on a moment ago.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports
-}
+func loopback(port int) address { return address(child.Loopback(port)) }
 
 // ready waits until it answers, which it does when the configuration is loaded. One that has ended never will.
 func (b *boskos) ready(t testing.TB) bool {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(patience)
+	late := time.After(child.Patience)
 	for {
 		if resp, err := http.Get(b.url()); err == nil {
 			resp.Body.Close()
 			return true
 		}
 		select {
-		case <-b.proc.exited:
+		case <-b.proc.Exited:
 			return false
 		case <-late:
 			return false

@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"sigs.k8s.io/steward/e2e/apiserver"
+	"sigs.k8s.io/steward/e2e/enclave"
 )
 
 // The answers of Boskos are recorded anew by "go test ./pool -run Conformance -record", to be read before they are
@@ -184,7 +187,7 @@ func TestConformance(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	c := startCluster(t)
+	c := apiserver.Start(t, enclave.CRDs())
 	for _, file := range files {
 		s, err := readScript(file)
 		if err != nil {

@@ -12,6 +12,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/steward/e2e/apiserver"
+	"sigs.k8s.io/steward/e2e/enclave"
 )
 
 // The size of the comparison. A server has the plots of one round; Boskos gets slow with the number of its resources.
@@ -25,7 +28,7 @@ const (
 
 // The comparison invents nothing: Boskos is like Boskos.
 func TestBoskosIsLikeBoskos(t *testing.T) {
-	c := startCluster(t)
+	c := apiserver.Start(t, enclave.CRDs())
 	arena{1, true, func(t testing.TB, config string) (address, address) {
 		return startBoskosOn(t, c, config).address, startBoskos(t, config).address
 	}}.compare(t)
@@ -111,7 +114,7 @@ func TestSameAsBoskosInMemory(t *testing.T) {
 
 // The same with Boskos on custom resources.
 func TestSameAsBoskosOnCustomResources(t *testing.T) {
-	c := startCluster(t)
+	c := apiserver.Start(t, enclave.CRDs())
 	arena{clusterRounds, true, func(t testing.TB, config string) (address, address) {
 		return startBoskosOn(t, c, config).address, startSteward(t, config, compat).address
 	}}.compare(t)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"sigs.k8s.io/steward/e2e/child"
 )
 
 // The size of the kill test.
@@ -178,7 +180,7 @@ func (c *customer) holds(owner string) bool {
 
 // insist asks until there is an answer.
 func (c *customer) insist(r request) answer {
-	for late := time.Now().Add(patience); ; {
+	for late := time.Now().Add(child.Patience); ; {
 		got, err := c.server().ask(c.http, r)
 		if err == nil {
 			return got
@@ -225,7 +227,7 @@ func (c *crash) check(customers []*customer) {
 	if found == 0 || leases < 10*killResources {
 		c.t.Error("the test shows nothing")
 	}
-	if got := porcupine.CheckOperationsTimeout(oneHolder(), history, patience); got != porcupine.Ok {
+	if got := porcupine.CheckOperationsTimeout(oneHolder(), history, child.Patience); got != porcupine.Ok {
 		c.t.Errorf("the history is not linearizable: %v", got)
 	}
 	metric := call("/metric", "type", "t")

@@ -19,6 +19,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sigs.k8s.io/steward/e2e/apiserver"
+	"sigs.k8s.io/steward/e2e/child"
+	"sigs.k8s.io/steward/e2e/enclave"
 )
 
 // connections are the clients of a busy server.
@@ -32,7 +36,7 @@ func BenchmarkLease(b *testing.B) {
 	for _, n := range []int{240, 2400} {
 		b.Run(fmt.Sprintf("boskos/%d", n), func(b *testing.B) { cycles(b, startBoskos(b, manyOf("t", n)).address, connections) })
 		b.Run(fmt.Sprintf("boskos-cr/%d", n), func(b *testing.B) {
-			cycles(b, startBoskosOn(b, startCluster(b), manyOf("t", n)).address, connections)
+			cycles(b, startBoskosOn(b, apiserver.Start(b, enclave.CRDs()), manyOf("t", n)).address, connections)
 		})
 		b.Run(fmt.Sprintf("steward/%d", n), func(b *testing.B) { cycles(b, startSteward(b, manyOf("t", n)).address, connections) })
 	}
@@ -259,7 +263,7 @@ func BenchmarkPoolStart(b *testing.B) {
 	const few = 240
 	b.Run("boskos/10000", func(b *testing.B) {
 		base := resident(b, startBoskos(b, manyOf("t", few)).proc)
-		started(b, base, few, 10_000, func(config string) (*process, address) {
+		started(b, base, few, 10_000, func(config string) (*child.Process, address) {
 			s := startBoskos(b, config)
 			return s.proc, s.address
 		})
@@ -267,7 +271,7 @@ func BenchmarkPoolStart(b *testing.B) {
 	for _, n := range []int{10_000, 100_000} {
 		b.Run(fmt.Sprintf("steward/%d", n), func(b *testing.B) {
 			base := resident(b, startSteward(b, manyOf("t", few)).proc)
-			started(b, base, few, n, func(config string) (*process, address) {
+			started(b, base, few, n, func(config string) (*child.Process, address) {
 				s := startSteward(b, config)
 				return s.proc, s.address
 			})
@@ -275,7 +279,7 @@ func BenchmarkPoolStart(b *testing.B) {
 	}
 }
 
-func started(b *testing.B, base, few, n int, start func(config string) (*process, address)) {
+func started(b *testing.B, base, few, n int, start func(config string) (*child.Process, address)) {
 	config := manyOf("t", n)
 	var total, each float64
 	b.ResetTimer()
@@ -287,16 +291,16 @@ func started(b *testing.B, base, few, n int, start func(config string) (*process
 		}
 		total += float64(time.Since(begun).Nanoseconds())
 		each += float64(resident(b, p)-base) / float64(n-few)
-		p.end(b, os.Kill)
+		p.End(b, os.Kill)
 	}
 	b.ReportMetric(total/float64(b.N), "ns/op")
 	b.ReportMetric(each/float64(b.N), "B/resource")
 }
 
 // resident is the memory of a process.
-func resident(b *testing.B, p *process) int {
+func resident(b *testing.B, p *child.Process) int {
 	b.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Cmd.Process.Pid))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/steward/e2e/child"
 )
 
 // traffic gives every metric of Boskos a value.
@@ -80,7 +82,7 @@ func TestSameHealth(t *testing.T) {
 	b, s := startBoskos(t, clientConfig), startSteward(t, clientConfig, compat)
 	for _, path := range []string{"/healthz", "/healthz/ready"} {
 		r := request{method: http.MethodGet, target: path}
-		within(t, path, func() bool { return b.health.must(t, r).status == http.StatusOK })
+		child.Within(t, path, func() bool { return b.health.must(t, r).status == http.StatusOK })
 		want, got := b.health.must(t, r), s.health.must(t, r)
 		if got.status != want.status || got.body != want.body {
 			t.Errorf("%s: %s, want %s", path, got, want)

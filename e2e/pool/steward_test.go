@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sigs.k8s.io/steward/e2e/child"
 )
 
 // steward is a steward-pool with a data directory that outlives its processes.
@@ -20,7 +22,7 @@ type steward struct {
 	dir   string
 	flags []string
 	wrap  []string // a program that runs the pool, with its arguments
-	proc  *process
+	proc  *child.Process
 
 	address         // of the present process
 	metrics, health address
@@ -60,7 +62,7 @@ func (s *steward) configure(config string) {
 func (s *steward) start() {
 	s.t.Helper()
 	if !s.launch() {
-		s.t.Fatalf("steward-pool ended: %v\n%s", s.proc.failed, s.proc.tail())
+		s.t.Fatalf("steward-pool ended: %v\n%s", s.proc.Failed, s.proc.Tail())
 	}
 }
 
@@ -69,7 +71,7 @@ func (s *steward) launch() bool {
 	s.t.Helper()
 	serving := make(chan map[string]any, 1)
 	command := slices.Concat(s.wrap, []string{"steward-pool"}, s.flags)
-	s.proc = start(s.t, filepath.Join(s.dir, "steward-pool.log"), func(line []byte) bool {
+	s.proc = child.Start(s.t, filepath.Join(s.dir, "steward-pool.log"), func(line []byte) bool {
 		var entry map[string]any
 		if json.Unmarshal(line, &entry) != nil || entry["msg"] != "Serving" {
 			return true
@@ -82,24 +84,24 @@ func (s *steward) launch() bool {
 		text := func(key string) address { return address(fmt.Sprint(entry[key])) }
 		s.address, s.metrics, s.health = text("address"), text("metrics"), text("health")
 		return true
-	case <-s.proc.exited:
+	case <-s.proc.Exited:
 		return false
-	case <-time.After(patience):
-		s.t.Fatalf("steward-pool does not serve:\n%s", s.proc.tail())
+	case <-time.After(child.Patience):
+		s.t.Fatalf("steward-pool does not serve:\n%s", s.proc.Tail())
 	}
 	return false
 }
 
 func (s *steward) kill() {
 	s.t.Helper()
-	s.proc.end(s.t, syscall.SIGKILL)
+	s.proc.End(s.t, syscall.SIGKILL)
 }
 
 // stop is what a roll-out does.
 func (s *steward) stop() {
 	s.t.Helper()
-	s.proc.end(s.t, syscall.SIGTERM)
-	if s.proc.failed != nil {
-		s.t.Errorf("after SIGTERM: %v\n%s", s.proc.failed, s.proc.tail())
+	s.proc.End(s.t, syscall.SIGTERM)
+	if s.proc.Failed != nil {
+		s.t.Errorf("after SIGTERM: %v\n%s", s.proc.Failed, s.proc.Tail())
 	}
 }

@@ -3,12 +3,11 @@
 
 //go:build !linux
 
-package leasekube
+package enclave
 
 import (
 	"fmt"
 	"os"
-	"os/exec"
 )
 
 // again fails: only Linux has a network that can be given to a Boskos that listens on every interface.
@@ -18,5 +17,3 @@ func again() int {
 }
 
 func settle() error { return nil }
-
-func dieWithParent(*exec.Cmd) {}

@@ -1,7 +1,7 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package leasekube
+package enclave
 
 import (
 	"errors"
@@ -59,9 +59,4 @@ func settle() error {
 		return fmt.Errorf("bring up loopback: %w", err)
 	}
 	return nil
-}
-
-// dieWithParent leaves no process behind where a test ends without its cleanups, by a panic or a timeout.
-func dieWithParent(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

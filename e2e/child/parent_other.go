@@ -3,9 +3,9 @@
 
 //go:build !linux
 
-package hook
+package child
 
 import "os/exec"
 
-// dieWithParent can be had on Linux only.
-func dieWithParent(*exec.Cmd) {}
+// DieWithParent can be had on Linux only.
+func DieWithParent(*exec.Cmd) {}

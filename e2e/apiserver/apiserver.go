@@ -1,7 +1,9 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package pool
+// Package apiserver is as much of Kubernetes as a pool needs: the API server of custom resources and its etcd, both in the
+// process of the test.
+package apiserver
 
 import (
 	"bytes"
@@ -24,22 +26,26 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	"k8s.io/apiextensions-apiserver/test/integration/fixtures"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/klog/v2"
+
+	"sigs.k8s.io/steward/e2e/child"
 )
 
-// cluster is as much of Kubernetes as Boskos needs: the API server of custom resources with its etcd, both in this
-// process, and Boskos's definitions applied.
-type cluster struct {
-	config     *rest.Config
-	kubeconfig string // file
+// Cluster is an API server of custom resources with its etcd.
+type Cluster struct {
+	Config     *rest.Config
+	Kubeconfig string // file, for other processes
 	namespaces atomic.Int32
 }
 
-func startCluster(t testing.TB) *cluster {
+// Start runs both in this process until the test ends, with the definitions of some files. No test that does so may be parallel.
+func Start(t testing.TB, files ...string) *Cluster {
 	t.Helper()
 	klog.LogToStderr(false)
 	klog.SetOutput(io.Discard)
@@ -50,25 +56,25 @@ func startCluster(t testing.TB) *cluster {
 	}
 	t.Cleanup(stop)
 	config.QPS = -1
-	c := &cluster{config: config, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
-	if err := clientcmd.WriteToFile(access(discoverable(t, config)), c.kubeconfig); err != nil {
+	c := &Cluster{Config: config, Kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
+	if err := clientcmd.WriteToFile(access(discoverable(t, config)), c.Kubeconfig); err != nil {
 		t.Fatal(err)
 	}
-	c.apply(t)
+	for _, file := range files {
+		c.apply(t, file)
+	}
 	return c
 }
 
-// namespace returns the name of one that nothing has used. There is no admission that would want it created.
-func (c *cluster) namespace() string {
-	return fmt.Sprint("pool-", c.namespaces.Add(1))
-}
+// Namespace returns the name of one that nothing has used. There is no admission that would want it created.
+func (c *Cluster) Namespace() string { return fmt.Sprint("pool-", c.namespaces.Add(1)) }
 
 func startEtcd(t testing.TB) string {
 	t.Helper()
 	config := embed.NewConfig()
 	config.Dir, config.LogLevel = t.TempDir(), "panic"
-	ports := freePorts(t, 2)
-	client, peer := neturl.URL{Scheme: "http", Host: string(loopback(ports[0]))}, neturl.URL{Scheme: "http", Host: string(loopback(ports[1]))}
+	ports := child.FreePorts(t, 2)
+	client, peer := neturl.URL{Scheme: "http", Host: child.Loopback(ports[0])}, neturl.URL{Scheme: "http", Host: child.Loopback(ports[1])}
 	config.ListenClientUrls, config.AdvertiseClientUrls = []neturl.URL{client}, []neturl.URL{client}
 	config.ListenPeerUrls, config.AdvertisePeerUrls = []neturl.URL{peer}, []neturl.URL{peer}
 	config.InitialCluster = config.InitialClusterFromName(config.Name)
@@ -81,7 +87,7 @@ func startEtcd(t testing.TB) string {
 	case <-etcd.Server.ReadyNotify():
 	case err := <-etcd.Err():
 		t.Fatal(err)
-	case <-time.After(patience):
+	case <-time.After(child.Patience):
 		t.Fatal("etcd is not ready")
 	}
 	return client.String()
@@ -118,7 +124,6 @@ func discoverable(t testing.TB, config *rest.Config) (url string) {
 	return front.URL
 }
 
-// access is a file for other processes.
 func access(url string) clientcmdapi.Config {
 	return clientcmdapi.Config{
 		CurrentContext: "test",
@@ -128,14 +133,14 @@ func access(url string) clientcmdapi.Config {
 	}
 }
 
-// apply creates Boskos's definitions, which it does not do itself, and waits until they are served.
-func (c *cluster) apply(t testing.TB) {
+// apply creates the definitions of a file and waits until they are served.
+func (c *Cluster) apply(t testing.TB, file string) {
 	t.Helper()
-	content, err := os.ReadFile(os.Getenv(crds))
+	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := clientset.NewForConfig(c.config)
+	client, err := clientset.NewForConfig(c.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,11 +155,23 @@ func (c *cluster) apply(t testing.TB) {
 		if _, err := definitions.Create(t.Context(), &crd, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		within(t, "definition "+crd.Name+" is served", func() bool {
+		child.Within(t, "definition "+crd.Name+" is served", func() bool {
 			got, err := definitions.Get(t.Context(), crd.Name, metav1.GetOptions{})
-			return err == nil && established(got)
+			return err == nil && established(got) && c.served(t, got)
 		})
 	}
+}
+
+// served tells whether objects of a definition can be listed: shortly after it is established they cannot be yet.
+func (c *Cluster) served(t testing.TB, crd *apiextensions.CustomResourceDefinition) bool {
+	t.Helper()
+	client, err := dynamic.NewForConfig(c.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind := schema.GroupVersionResource{Group: crd.Spec.Group, Version: crd.Spec.Versions[0].Name, Resource: crd.Spec.Names.Plural}
+	_, err = client.Resource(kind).Namespace("default").List(t.Context(), metav1.ListOptions{})
+	return err == nil
 }
 
 func established(crd *apiextensions.CustomResourceDefinition) bool {
@@ -164,20 +181,6 @@ func established(crd *apiextensions.CustomResourceDefinition) bool {
 		}
 	}
 	return false
-}
-
-// within waits for something that another process does.
-func within(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(patience); !done(); {
-		select {
-		case <-late:
-			t.Fatalf("not after %v: %s", patience, what)
-		case <-tick.C:
-		}
-	}
 }
 
 // quiet keeps the news of the API server out of a test's log.
