@@ -6,12 +6,11 @@ package leasekube
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"sigs.k8s.io/steward/internal/kubefake"
 	"sigs.k8s.io/steward/internal/lease"
 	"sigs.k8s.io/steward/internal/lease/leasetest"
 )
@@ -58,7 +57,7 @@ func TestManyFields(t *testing.T) {
 type site struct {
 	cluster   *cluster
 	namespace string
-	plug      *plug
+	plug      *kubefake.Plug
 
 	at   int
 	late bool
@@ -67,10 +66,11 @@ type site struct {
 func (s *site) Open(t *testing.T) lease.Store {
 	t.Helper()
 	if s.plug != nil {
-		s.plug.kill()
+		s.plug.Kill()
 	}
-	s.plug = &plug{at: s.at, late: s.late}
-	return s.cluster.pool(t, s.namespace, time.Microsecond, s.plug.wrap).Store("me")
+	s.plug = &kubefake.Plug{}
+	s.plug.Cut(s.at, s.late)
+	return s.cluster.pool(t, s.namespace, time.Microsecond, s.plug.Wrap).Store("me")
 }
 
 func (s *site) Rival(t *testing.T) lease.Store {
@@ -81,77 +81,13 @@ func (s *site) Rival(t *testing.T) lease.Store {
 func (s *site) Cut(n int, late bool) {
 	s.at, s.late = n, late
 	if s.plug != nil {
-		s.plug.cut(n, late)
+		s.plug.Cut(n, late)
 	}
 }
 
-func (s *site) Writes() int {
-	s.plug.mu.Lock()
-	defer s.plug.mu.Unlock()
-	return s.plug.writes
-}
+func (s *site) Writes() int { return s.plug.Writes() }
 
 func (s *site) TooMuch() []lease.Record {
 	r := lease.Resource{Name: "large", Type: "t", UserData: map[string]string{"x": strings.Repeat("x", 2<<20)}}
 	return []lease.Record{{Kind: lease.KindResource, Key: r.Name, Resource: &r}}
-}
-
-var errKilled = errors.New("the process was killed")
-
-// plug is the connection of one process.
-type plug struct {
-	next http.RoundTripper
-
-	mu     sync.Mutex
-	at     int
-	late   bool
-	writes int
-	dead   bool
-}
-
-func (p *plug) wrap(next http.RoundTripper) http.RoundTripper {
-	p.next = next
-	return p
-}
-
-func (p *plug) cut(n int, late bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.at, p.late, p.writes = n, late, 0
-}
-
-func (p *plug) kill() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.dead = true
-}
-
-func (p *plug) RoundTrip(r *http.Request) (*http.Response, error) {
-	dies, late := p.count(r)
-	if !dies {
-		return p.next.RoundTrip(r)
-	}
-	if late {
-		if resp, err := p.next.RoundTrip(r); err == nil {
-			resp.Body.Close()
-		}
-	}
-	return nil, errKilled
-}
-
-func (p *plug) count(r *http.Request) (dies, late bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.dead {
-		return true, false
-	}
-	if r.Method == http.MethodGet {
-		return false, false
-	}
-	p.writes++
-	if p.at == 0 || p.writes != p.at {
-		return false, false
-	}
-	p.dead = true
-	return true, p.late
 }

@@ -18,7 +18,7 @@ import (
 // candidate campaigns over a connection that can be cut. Its terms are told when they begin and end.
 type candidate struct {
 	election     *Election
-	plug         *plug
+	plug         *kubefake.Plug
 	begun, ended chan time.Time
 	over         chan error
 	stop         context.CancelFunc
@@ -26,8 +26,8 @@ type candidate struct {
 
 func campaign(t *testing.T, url, name string) *candidate {
 	t.Helper()
-	c := &candidate{plug: &plug{}, begun: make(chan time.Time, 9), ended: make(chan time.Time, 9), over: make(chan error, 1)}
-	c.election = cluster(t, &rest.Config{Host: url, WrapTransport: c.plug.wrap}).Election(ElectionOptions{
+	c := &candidate{plug: &kubefake.Plug{}, begun: make(chan time.Time, 9), ended: make(chan time.Time, 9), over: make(chan error, 1)}
+	c.election = cluster(t, &rest.Config{Host: url, WrapTransport: c.plug.Wrap}).Election(ElectionOptions{
 		Name: name, Address: name + ":8080", Duration: time.Second, Renew: 500 * time.Millisecond, Retry: 20 * time.Millisecond,
 	})
 	var ctx context.Context
@@ -73,7 +73,7 @@ func TestElection(t *testing.T) {
 	if lease.Text("spec", "holderIdentity") != "a@a:8080" || lease.Text("spec", "renewTime") == "" {
 		t.Errorf("%v", lease)
 	}
-	a.plug.kill()
+	a.plug.Kill()
 	stopped, began := await(t, "a stops", a.ended), await(t, "b leads", b.begun)
 	if !stopped.Before(began) {
 		t.Errorf("a stopped %v after b began", stopped.Sub(began))
