@@ -247,18 +247,9 @@ func (c *Client) get(ctx context.Context, path string, q url.Values) (json.RawMe
 		}
 		req.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
-	resp, err := c.http.Do(req)
+	resp, body, err := exchange(c.http, req)
 	if err != nil {
-		var around *url.Error
-		if errors.As(err, &around) {
-			err = around.Err // it repeats the address with its query
-		}
 		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body) // in memory already, and bounded (httpread)
-	if err != nil {
-		return nil, audit.Fail(finding.Unavailable, "read the answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, c.refusal(resp, body)
@@ -286,4 +277,22 @@ func (c *Client) refusal(resp *http.Response, body []byte) error {
 		return &audit.Unread{Reason: finding.NotFound, Err: answer}
 	}
 	return &audit.Unread{Reason: unread.Reason, Err: answer}
+}
+
+// exchange sends a request and reads the answer, which is in memory already, and bounded (httpread).
+func exchange(client *http.Client, req *http.Request) (*http.Response, []byte, error) {
+	resp, err := client.Do(req)
+	if err != nil {
+		var around *url.Error
+		if errors.As(err, &around) {
+			err = around.Err // it repeats the address with its query
+		}
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, nil, audit.Fail(finding.Unavailable, "read the answer: %w", err)
+	}
+	return resp, body, nil
 }

@@ -230,18 +230,9 @@ func (p *project) once(ctx context.Context, r request) (item, error) {
 		return nil, err
 	}
 	client, _ := p.client(r.api)
-	resp, err := client.Do(req)
+	resp, raw, err := exchange(client, req)
 	if err != nil {
-		var around *url.Error
-		if errors.As(err, &around) {
-			err = around.Err // it repeats the address with its query
-		}
 		return nil, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body) // in memory already, and bounded (httpread)
-	if err != nil {
-		return nil, audit.Fail(finding.Unavailable, "read the answer: %w", err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return nil, p.refusal(resp, raw)

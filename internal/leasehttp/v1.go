@@ -335,6 +335,19 @@ func (v *V1) queued(w http.ResponseWriter, r *http.Request, c lease.Claim) error
 	return nil
 }
 
+// reply runs an operation and answers with what it returns.
+func (v *V1) reply(w http.ResponseWriter, r *http.Request, op func(p *lease.Pool, now time.Time) (any, error)) error {
+	var out any
+	err := v.do(r, func(p *lease.Pool, now time.Time) (err error) {
+		out, err = op(p, now)
+		return err
+	})
+	if err == nil {
+		answer(w, http.StatusOK, out)
+	}
+	return err
+}
+
 // held returns the resource of the lease in the path.
 func held(p *lease.Pool, r *http.Request) (*lease.Resource, lease.Grip, error) {
 	id := r.PathValue("id")
@@ -346,18 +359,13 @@ func held(p *lease.Pool, r *http.Request) (*lease.Resource, lease.Grip, error) {
 }
 
 func (v *V1) lease(w http.ResponseWriter, r *http.Request) error {
-	var out Lease
-	err := v.do(r, func(p *lease.Pool, _ time.Time) error {
+	return v.reply(w, r, func(p *lease.Pool, _ time.Time) (any, error) {
 		found, _, err := held(p, r)
-		if err == nil {
-			out = leaseOf(found, true)
+		if err != nil {
+			return nil, err
 		}
-		return err
+		return leaseOf(found, true), nil
 	})
-	if err == nil {
-		answer(w, http.StatusOK, out)
-	}
-	return err
 }
 
 func (v *V1) renew(w http.ResponseWriter, r *http.Request) error {
@@ -372,28 +380,23 @@ func (v *V1) renew(w http.ResponseWriter, r *http.Request) error {
 	if body.TTL != 0 && body.TTL < Duration(time.Second) || body.TTL > Duration(maxTTL) {
 		return bad(fmt.Sprintf("ttl %v is not between 1s and %v", time.Duration(body.TTL), maxTTL))
 	}
-	var out Lease
-	err := v.do(r, func(p *lease.Pool, now time.Time) error {
+	return v.reply(w, r, func(p *lease.Pool, now time.Time) (any, error) {
 		found, grip, err := held(p, r)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		grip.Epoch = body.Epoch
 		if len(body.UserData) > 0 {
 			if err := p.Update(now, grip, found.State, body.UserData); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		n, err := p.Renew(now, grip, time.Duration(body.TTL))
-		if err == nil {
-			out = leaseOf(n, true)
+		if err != nil {
+			return nil, err
 		}
-		return err
+		return leaseOf(n, true), nil
 	})
-	if err == nil {
-		answer(w, http.StatusOK, out)
-	}
-	return err
 }
 
 func (v *V1) release(w http.ResponseWriter, r *http.Request) error {
@@ -409,20 +412,16 @@ func (v *V1) release(w http.ResponseWriter, r *http.Request) error {
 		return bad(fmt.Sprintf("to and reason have at most %d bytes", maxText))
 	}
 	id := r.PathValue("id")
-	err := v.do(r, func(p *lease.Pool, now time.Time) error {
+	return v.reply(w, r, func(p *lease.Pool, now time.Time) (any, error) {
 		found := p.ByLease(id)
 		if found == nil {
 			found = p.EndedLease(id)
 		}
 		if found == nil {
-			return &lease.Stale{Resource: "the resource"}
+			return nil, &lease.Stale{Resource: "the resource"}
 		}
-		return p.Release(now, lease.Grip{Resource: found.Name, Lease: id, Epoch: body.Epoch}, body.To, body.Reason)
+		return struct{}{}, p.Release(now, lease.Grip{Resource: found.Name, Lease: id, Epoch: body.Epoch}, body.To, body.Reason)
 	})
-	if err == nil {
-		answer(w, http.StatusOK, struct{}{})
-	}
-	return err
 }
 
 // credential issues one for the holder of a lease that lasts.
@@ -475,21 +474,16 @@ func (v *V1) transfer(w http.ResponseWriter, r *http.Request) error {
 	}
 	caller.Job, caller.Build = body.Job, body.Build
 	caller.Pod, caller.PodNamespace = "", "" // of who gives it away
-	var out Lease
-	err = v.do(r, func(p *lease.Pool, now time.Time) error {
+	return v.reply(w, r, func(p *lease.Pool, now time.Time) (any, error) {
 		_, grip, err := held(p, r)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		grip.Epoch = body.Epoch
 		n, err := p.Transfer(now, grip, body.Owner, caller.Holder)
-		if err == nil {
-			out = leaseOf(n, true)
+		if err != nil {
+			return nil, err
 		}
-		return err
+		return leaseOf(n, true), nil
 	})
-	if err == nil {
-		answer(w, http.StatusOK, out)
-	}
-	return err
 }

@@ -68,27 +68,22 @@ func (v *V1) person(r *http.Request, verb string) (body personal, name, by strin
 
 func (v *V1) may(r *http.Request, verb, typ string) (string, error) {
 	if v.People == nil {
-		return "", &Denied{Why: "nobody may do this here: steward-pool was started without --operators"}
+		return "", &Denied{Why: "nobody may do this here: the pool's settings name no operators"}
 	}
 	return v.People.May(r, verb, typ)
 }
 
 // changed runs an operation on a resource and answers with it.
 func (v *V1) changed(w http.ResponseWriter, r *http.Request, name string, op func(p *lease.Pool, now time.Time) error) error {
-	var out Resource
-	err := v.do(r, func(p *lease.Pool, now time.Time) error {
+	return v.reply(w, r, func(p *lease.Pool, now time.Time) (any, error) {
 		if err := op(p, now); err != nil {
-			return err
+			return nil, err
 		}
 		if found := p.Get(name); found != nil {
-			out = resourceOf(found)
+			return resourceOf(found), nil
 		}
-		return nil
+		return Resource{}, nil // it was leaving, and has left
 	})
-	if err == nil {
-		answer(w, http.StatusOK, out)
-	}
-	return err
 }
 
 func (v *V1) force(w http.ResponseWriter, r *http.Request) error {
@@ -181,17 +176,12 @@ func (v *V1) reserve(w http.ResponseWriter, r *http.Request) error {
 	wanted := lease.Reservation{
 		Type: body.Type, Count: body.Count, Account: body.Account, From: body.From.UTC(), Until: body.Until.UTC(), By: by, Reason: body.Reason,
 	}
-	var out *lease.Reservation
-	err = v.do(r, func(p *lease.Pool, now time.Time) (err error) {
-		if out = same(p, wanted); out == nil {
-			out, err = p.Reserve(now, wanted)
+	return v.reply(w, r, func(p *lease.Pool, now time.Time) (any, error) {
+		if made := same(p, wanted); made != nil {
+			return made, nil
 		}
-		return err
+		return p.Reserve(now, wanted)
 	})
-	if err == nil {
-		answer(w, http.StatusOK, out)
-	}
-	return err
 }
 
 // same finds a reservation that is word for word what is wanted: who repeats a call whose answer was lost gets it.

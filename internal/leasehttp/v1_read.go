@@ -39,7 +39,7 @@ func (v *V1) types(w http.ResponseWriter, r *http.Request) error {
 	out := struct {
 		Types []Type `json:"types"`
 	}{[]Type{}}
-	err := v.do(r, func(p *lease.Pool, now time.Time) error {
+	return v.reply(w, r, func(p *lease.Pool, now time.Time) (any, error) {
 		for _, name := range p.Types() {
 			t := Type{Type: name, States: map[string]int{}}
 			if states, _, err := p.Metric(name); err == nil {
@@ -56,12 +56,8 @@ func (v *V1) types(w http.ResponseWriter, r *http.Request) error {
 			}
 			out.Types = append(out.Types, t)
 		}
-		return nil
+		return out, nil
 	})
-	if err == nil {
-		answer(w, http.StatusOK, out)
-	}
-	return err
 }
 
 // Resource is one in answers, without what its holders keep in it.
@@ -146,37 +142,27 @@ func notFound(what, name string, known []string) string {
 
 func (v *V1) resource(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
-	var out Resource
-	err := v.do(r, func(p *lease.Pool, _ time.Time) error {
+	return v.reply(w, r, func(p *lease.Pool, _ time.Time) (any, error) {
 		found := p.Get(name)
 		if found == nil {
-			return &missing{notFound("resource", name, nil)}
+			return nil, &missing{notFound("resource", name, nil)}
 		}
-		out = resourceOf(found)
-		return nil
+		return resourceOf(found), nil
 	})
-	if err == nil {
-		answer(w, http.StatusOK, out)
-	}
-	return err
 }
 
 func (v *V1) leases(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	out := Leases{Leases: []Lease{}}
-	err := v.do(r, func(p *lease.Pool, _ time.Time) error {
+	return v.reply(w, r, func(p *lease.Pool, _ time.Time) (any, error) {
 		for _, one := range p.List(q.Get("type")) {
 			l := leaseOf(one, false)
 			if one.Held() && (q.Get("account") == "" || l.Account == q.Get("account")) && len(out.Leases) < maxList {
 				out.Leases = append(out.Leases, l)
 			}
 		}
-		return nil
+		return out, nil
 	})
-	if err == nil {
-		answer(w, http.StatusOK, out)
-	}
-	return err
 }
 
 // Waiting is a request in the queue.
@@ -198,7 +184,7 @@ func (v *V1) queue(w http.ResponseWriter, r *http.Request) error {
 	out := struct {
 		Queue []Waiting `json:"queue"`
 	}{[]Waiting{}}
-	err := v.do(r, func(p *lease.Pool, now time.Time) error {
+	return v.reply(w, r, func(p *lease.Pool, now time.Time) (any, error) {
 		types := []string{typ}
 		if typ == "" {
 			types = p.Types()
@@ -215,12 +201,8 @@ func (v *V1) queue(w http.ResponseWriter, r *http.Request) error {
 				}
 			}
 		}
-		return nil
+		return out, nil
 	})
-	if err == nil {
-		answer(w, http.StatusOK, out)
-	}
-	return err
 }
 
 func waitingOf(at lease.Place, request string) Waiting {
@@ -233,30 +215,22 @@ func (v *V1) withdraw(w http.ResponseWriter, r *http.Request) error {
 	if _, err := v.who(r, owner, ""); err != nil {
 		return err
 	}
-	err := v.do(r, func(p *lease.Pool, now time.Time) error {
+	return v.reply(w, r, func(p *lease.Pool, now time.Time) (any, error) {
 		if p.WithdrawRequest(now, request, owner) == 0 {
-			return &missing{"no request " + strconv.Quote(request) + " of " + strconv.Quote(owner) + " waits"}
+			return nil, &missing{"no request " + strconv.Quote(request) + " of " + strconv.Quote(owner) + " waits"}
 		}
-		return nil
+		return struct{}{}, nil
 	})
-	if err == nil {
-		answer(w, http.StatusOK, struct{}{})
-	}
-	return err
 }
 
 func (v *V1) reservations(w http.ResponseWriter, r *http.Request) error {
 	out := struct {
 		Reservations []*lease.Reservation `json:"reservations"`
 	}{[]*lease.Reservation{}}
-	err := v.do(r, func(p *lease.Pool, _ time.Time) error {
+	return v.reply(w, r, func(p *lease.Pool, _ time.Time) (any, error) {
 		out.Reservations = append(out.Reservations, p.Reservations()...)
-		return nil
+		return out, nil
 	})
-	if err == nil {
-		answer(w, http.StatusOK, out)
-	}
-	return err
 }
 
 // watch streams the resources and then every change of one, a line of JSON each.
