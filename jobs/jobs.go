@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/steward/jobs/audit"
 	"sigs.k8s.io/steward/jobs/janitor"
 	"sigs.k8s.io/steward/jobs/owners"
+	"sigs.k8s.io/steward/jobs/promote"
 	"sigs.k8s.io/steward/jobs/verify"
 )
 
@@ -22,6 +23,10 @@ type Deps struct {
 	OpenCommit owners.OpenCommit           // reads a revision of a local repository
 	Plugins    func() (*plugin.Set, error) // what steward.yaml chooses from
 	Readers    Readers
+
+	Promote PromoteAdapters // what promotion reaches production with
+	// Ancestor tells whether a commit of the repository at dir is another or comes before it.
+	Ancestor func(ctx context.Context, dir, older, newer string) (bool, error)
 
 	OpenState, OpenPublic func(ctx context.Context, address string) (state.Store, error)
 
@@ -44,6 +49,13 @@ const (
 	ErrLost    = janitor.ErrLost
 )
 
+// What promotion reaches production with.
+type (
+	PromoteAdapters = promote.Adapters
+	PromoteReach    = promote.Reach
+	PromoteRegistry = promote.Registry
+)
+
 // What the audit reads with. Who constructs it sees the list of jobs only.
 type (
 	Readers     = audit.Readers
@@ -59,6 +71,7 @@ func All(deps Deps) []*cobra.Command {
 		owners.Command(deps.OpenCommit),
 		audit.Command(audit.Deps{OpenCommit: deps.OpenCommit, OpenState: deps.OpenState, OpenPublic: deps.OpenPublic, Readers: deps.Readers}),
 		janitor.Command(janitor.Deps{OpenCommit: deps.OpenCommit, OpenState: deps.OpenState, Accounts: deps.Accounts, OpenPool: deps.OpenPool}),
+		promote.Command(promote.Deps{OpenCommit: deps.OpenCommit, Ancestor: deps.Ancestor, OpenState: deps.OpenState, Adapters: deps.Promote}),
 		verify.Command(verify.Deps{OpenCommit: deps.OpenCommit, Plugins: deps.Plugins}),
 	}
 }

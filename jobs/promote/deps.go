@@ -1,0 +1,48 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"context"
+	"io/fs"
+	"time"
+
+	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/state"
+)
+
+// Deps is what the verbs need from outside.
+type Deps struct {
+	// OpenCommit returns the files of a revision of the repository whose top directory
+	// is dir, and the full id of the commit. The files are used until done is called.
+	OpenCommit func(ctx context.Context, dir, rev string) (files fs.FS, commit string, done func() error, err error)
+	// Ancestor tells whether a commit of that repository is another one or comes before it.
+	// Both are full ids; one that is not there is an error.
+	Ancestor func(ctx context.Context, dir, older, newer string) (bool, error)
+	// OpenState opens a store by its URL: file:// or gs://.
+	OpenState func(ctx context.Context, address string) (state.Store, error)
+	Now       func() time.Time // nil: time.Now
+	Adapters
+}
+
+// Adapters are what reaches the world outside, one field for each part. They connect when
+// they are used first.
+type Adapters struct {
+	Registry func(Reach) (Registry, error)
+}
+
+// Reach says where adapters find what they reach; the zero value is the real places.
+type Reach struct {
+	Registries map[string]string // host of a registry -> host:port to ask instead; * is every host
+	Rate       float64           // requests a second to one host; 0: what its quota leaves room for
+}
+
+// Registry reads and fills container registries. A repository is HOST/PATH. What does not
+// exist is one of the errors of package manifest, and only by the registry's own word. It
+// is asked concurrently, and keeps its own pace.
+type Registry interface {
+	List(ctx context.Context, repository string) (manifest.Listing, error)
+	// Resolve returns the digest of a tag, or of a digest that is there.
+	Resolve(ctx context.Context, repository, reference string) (string, error)
+}
