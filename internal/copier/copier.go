@@ -81,8 +81,9 @@ type Source interface {
 	// bytes have the digest that they were asked for by. manifest.ErrNoManifest and
 	// manifest.ErrNoRepository say that there is none.
 	Manifest(ctx context.Context, repository, reference string) (body []byte, mediaType string, err error)
-	// Blob returns the bytes of a blob from an offset on, unchecked.
-	Blob(ctx context.Context, repository, digest string, from int64) (io.ReadCloser, error)
+	// Blob returns the size bytes of a blob, unchecked. What is read fails where there is more
+	// or less.
+	Blob(ctx context.Context, repository, digest string, size int64) (io.ReadCloser, error)
 	// Tags lists the tags of a repository.
 	Tags(ctx context.Context, repository string) ([]string, error)
 	// Referrers lists the digests of manifests whose subject is the given one.
@@ -122,30 +123,4 @@ type Options struct {
 	// Attached takes along what belongs to an image: referrers, and the tags
 	// sha256-HEX.sig, .att and .sbom.
 	Attached bool
-}
-
-// Copier copies.
-type Copier struct {
-	from Source
-	to   Destination
-	opts Options
-}
-
-// New returns a copier.
-func New(from Source, to Destination, opts Options) *Copier {
-	return &Copier{from, to, opts}
-}
-
-// Copy copies images and returns an outcome for every target of every job, in their order.
-// tell, which may be nil, is called once for each target when it is finished, never twice at
-// once. What fails is in the outcomes: one failure stops nothing else. When ctx ends, what
-// is not finished fails with its error.
-func (c *Copier) Copy(_ context.Context, jobs []Job, _ func(Event)) []Outcome {
-	var all []Outcome
-	for j, job := range jobs {
-		for t := range job.Targets {
-			all = append(all, Outcome{Job: j, Target: t, Err: errors.New("not there yet")})
-		}
-	}
-	return all
 }

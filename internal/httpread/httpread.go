@@ -32,6 +32,7 @@ import (
 type Options struct {
 	Base     http.RoundTripper // http.DefaultTransport's settings, with more connections
 	Pace     *pace.Limiter     // a limiter with its defaults
+	Shared   *pace.Limiter     // one more, of several transports together; none
 	Attempts int               // of one request; 5
 	Timeout  time.Duration     // of one attempt, body included; 30s
 	MaxBody  int64             // bytes of one answer; 32 MiB
@@ -46,7 +47,8 @@ const (
 	maxBackoff      = 30 * time.Second
 )
 
-// Transport is safe for concurrent use. Requests with a body are sent once.
+// Transport is safe for concurrent use. Requests with a body are sent once, but for a PUT
+// whose body can be had again (GetBody): twice is as once.
 type Transport struct{ opts Options }
 
 // NewTransport returns a transport.
@@ -84,7 +86,7 @@ func NewTransport(opts Options) *Transport {
 // What stays bad is an *audit.Unread error; every other status is an answer.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	attempts := t.opts.Attempts
-	if req.Body != nil && req.Body != http.NoBody {
+	if req.Body != nil && req.Body != http.NoBody && (req.Method != http.MethodPut || req.GetBody == nil) {
 		attempts = 1
 	}
 	var last error
@@ -121,13 +123,20 @@ func final(err error) bool {
 
 // once is one attempt. It returns the answer with its body, or why there is none.
 func (t *Transport) once(req *http.Request) (*http.Response, error) {
-	if err := t.opts.Pace.Acquire(req.Context()); err != nil {
+	release, err := t.acquire(req.Context())
+	if err != nil {
 		return nil, err
 	}
-	defer t.opts.Pace.Release()
+	defer release()
 	ctx, cancel := context.WithTimeout(req.Context(), t.opts.Timeout)
 	defer cancel()
-	resp, err := t.opts.Base.RoundTrip(req.Clone(ctx))
+	sent := req.Clone(ctx)
+	if req.GetBody != nil {
+		if sent.Body, err = req.GetBody(); err != nil {
+			return nil, fmt.Errorf("ask: %w", err)
+		}
+	}
+	resp, err := t.opts.Base.RoundTrip(sent)
 	if err != nil {
 		return nil, t.networkError(req, ctx, err)
 	}
@@ -146,11 +155,37 @@ func (t *Transport) once(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// acquire waits for a turn in every pace. A request without one is not sent.
+func (t *Transport) acquire(ctx context.Context) (release func(), err error) {
+	if err := t.opts.Pace.Acquire(ctx); err != nil {
+		return nil, err
+	}
+	if t.opts.Shared == nil {
+		return t.opts.Pace.Release, nil
+	}
+	if err := t.opts.Shared.Acquire(ctx); err != nil {
+		t.opts.Pace.Release()
+		return nil, err
+	}
+	return func() {
+		t.opts.Shared.Release()
+		t.opts.Pace.Release()
+	}, nil
+}
+
+// pushedBack tells every pace: whose quota it was, an answer does not say.
+func (t *Transport) pushedBack(after time.Duration) {
+	t.opts.Pace.PushedBack(after)
+	if t.opts.Shared != nil {
+		t.opts.Shared.PushedBack(after)
+	}
+}
+
 // judge tells statuses that may pass from answers, and tells the pace.
 func (t *Transport) judge(req *http.Request, resp *http.Response) error {
 	switch code := resp.StatusCode; {
 	case code == http.StatusTooManyRequests:
-		t.opts.Pace.PushedBack(retryAfter(resp, time.Now()))
+		t.pushedBack(retryAfter(resp, time.Now()))
 		return audit.Fail(finding.Throttled, "%s answers %s", where(req.URL), resp.Status)
 	case code == http.StatusServiceUnavailable:
 		t.opts.Pace.PushedBack(retryAfter(resp, time.Now()))
@@ -159,6 +194,9 @@ func (t *Transport) judge(req *http.Request, resp *http.Response) error {
 		return audit.Fail(finding.Unavailable, "%s answers %s", where(req.URL), resp.Status)
 	}
 	t.opts.Pace.OK()
+	if t.opts.Shared != nil {
+		t.opts.Shared.OK()
+	}
 	return nil
 }
 

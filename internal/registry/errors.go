@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
@@ -55,10 +56,21 @@ const (
 	manifestUnknown = "MANIFEST_UNKNOWN"
 )
 
+// codes are those of the specification, the only words of a server that are quoted.
+func codes() []string {
+	return []string{
+		"BLOB_UNKNOWN", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID",
+		manifestUnknown, "NAME_INVALID", nameUnknown, "SIZE_INVALID", "UNAUTHORIZED", "DENIED", "UNSUPPORTED", "TOOMANYREQUESTS",
+	}
+}
+
 // refusal turns an answer other than 200 into an error. Only a 404 with a code of the
 // specification says that something does not exist: proxies answer 404 too.
 func refusal(resp *http.Response, body []byte, what string) error {
 	err := fmt.Errorf("%s: answered %d", what, resp.StatusCode)
+	if code := code(body); slices.Contains(codes(), code) {
+		err = fmt.Errorf("%w %s", err, code)
+	}
 	if resp.StatusCode == http.StatusNotFound {
 		switch code(body) {
 		case nameUnknown:

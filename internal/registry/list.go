@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
-	"sigs.k8s.io/steward/internal/secret"
 )
 
 // The bounds of a list.
@@ -60,7 +59,7 @@ func parse(repository string) (name.Repository, error) {
 
 // ping asks whether the registry lets us in, for the sake of repo.
 func (r *Registry) ping(ctx context.Context, repo name.Repository) error {
-	resp, body, err := r.get(ctx, repo.Registry, repo.Scope("pull"), http.MethodGet, "/v2/", "")
+	resp, body, err := r.get(ctx, repo.Registry, repo.Scope(pullAction), http.MethodGet, "/v2/", "")
 	if err != nil {
 		return err
 	}
@@ -70,39 +69,9 @@ func (r *Registry) ping(ctx context.Context, repo name.Repository) error {
 	return nil
 }
 
-// get asks a registry; path holds the query. A 401 is asked once more, with another
-// token: tokens end.
+// get asks a registry; path holds the query.
 func (r *Registry) get(ctx context.Context, reg name.Registry, scope, method, path, accept string) (*http.Response, []byte, error) {
-	h, refused := r.host(reg), secret.String{}
-	for attempt := 0; ; attempt++ {
-		scheme, header, err := h.authorize(ctx, r.client, scope, refused)
-		if err != nil {
-			return nil, nil, err
-		}
-		req, err := http.NewRequestWithContext(ctx, method, scheme+"://"+reg.RegistryStr()+path, nil)
-		if err != nil {
-			return nil, nil, audit.Fail(finding.Malformed, "%s: not an address", reg)
-		}
-		if accept != "" {
-			req.Header.Set("Accept", accept)
-		}
-		if text := header.Reveal(); text != "" {
-			req.Header.Set("Authorization", text)
-		}
-		resp, err := r.client.Do(req)
-		if err != nil {
-			return nil, nil, h.unread(err, "%s does not answer as a registry")
-		}
-		body, err := io.ReadAll(resp.Body) // in memory already: httpread bounds it
-		resp.Body.Close()
-		if err != nil {
-			return nil, nil, audit.Fail(finding.Unavailable, "%s: the answer ends early", reg)
-		}
-		if resp.StatusCode != http.StatusUnauthorized || header.Reveal() == "" || attempt > 0 {
-			return resp, body, nil
-		}
-		refused = header
-	}
+	return r.ask(ctx, reg, request{method: method, path: path, scopes: []string{scope}, accept: accept})
 }
 
 // page is an answer to tags/list. Manifest and Child are Google's.
@@ -116,16 +85,31 @@ type page struct {
 }
 
 func (r *Registry) list(ctx context.Context, repo name.Repository) (manifest.Listing, error) {
-	var c collection
-	err := r.pages(ctx, repo.Registry, repo.Scope("pull"), "/v2/"+repo.RepositoryStr()+"/tags/list", func(body []byte) (int, error) {
-		return c.add(body)
-	})
+	c, err := r.collect(ctx, repo)
 	if err != nil {
 		return manifest.Listing{}, err
 	}
 	listing, open := c.listing()
 	r.resolveAll(ctx, repo, &listing, open)
 	return listing, ctx.Err()
+}
+
+func (r *Registry) collect(ctx context.Context, repo name.Repository) (collection, error) {
+	var c collection
+	err := r.pages(ctx, repo.Registry, repo.Scope(pullAction), "/v2/"+repo.RepositoryStr()+"/tags/list", func(body []byte) (int, error) {
+		return c.add(body)
+	})
+	return c, err
+}
+
+// Tags lists the tags of a repository, without what they stand for.
+func (r *Registry) Tags(ctx context.Context, repository string) ([]string, error) {
+	repo, err := parse(repository)
+	if err != nil {
+		return nil, err
+	}
+	c, err := r.collect(ctx, repo)
+	return slices.Sorted(maps.Keys(c.tags)), err
 }
 
 // pages asks for a list, page after page. add returns how much a page brought.

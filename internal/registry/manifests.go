@@ -51,7 +51,7 @@ func (r *Registry) Resolve(ctx context.Context, repository, reference string) (s
 // resolve asks with HEAD. An answer to that has no code and cannot be checked, so only
 // a good one is believed.
 func (r *Registry) resolve(ctx context.Context, repo name.Repository, reference string) (string, error) {
-	resp, _, err := r.get(ctx, repo.Registry, repo.Scope("pull"), http.MethodHead, address(repo, reference), accepted())
+	resp, _, err := r.get(ctx, repo.Registry, repo.Scope(pullAction), http.MethodHead, address(repo, reference), accepted())
 	if err != nil {
 		return "", err
 	}
@@ -70,25 +70,57 @@ func (r *Registry) resolve(ctx context.Context, repo name.Repository, reference 
 // fetch returns a manifest and the digest that its bytes have. A page that somebody puts
 // in the place of a manifest has a digest too; it is not taken for one.
 func (r *Registry) fetch(ctx context.Context, repo name.Repository, reference string) (c manifest.Content, digest string, err error) {
-	what := repo.String() + "/manifests/" + reference
-	resp, body, err := r.get(ctx, repo.Registry, repo.Scope("pull"), http.MethodGet, address(repo, reference), accepted())
-	switch {
-	case err != nil:
+	body, _, digest, err := r.raw(ctx, repo, reference)
+	if err != nil {
 		return c, "", err
-	case resp.StatusCode != http.StatusOK:
-		return c, "", refusal(resp, body, what)
-	case len(body) > maxManifest:
-		return c, "", audit.Fail(finding.TooLarge, "%s has more than %d bytes", what, maxManifest)
-	}
-	sum := sha256.Sum256(body)
-	digest = "sha256:" + hex.EncodeToString(sum[:])
-	if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != digest {
-		return c, "", audit.Fail(finding.Malformed, "%s: the bytes have another digest than the answer says", what)
 	}
 	if c, err = decode(body); err != nil {
-		return c, "", audit.Fail(finding.Malformed, "%s: %w", what, err)
+		return c, "", audit.Fail(finding.Malformed, "%s/manifests/%s: %w", repo, reference, err)
 	}
 	return c, digest, nil
+}
+
+func (r *Registry) raw(ctx context.Context, repo name.Repository, reference string) (body []byte, mediaType, digest string, err error) {
+	what := repo.String() + "/manifests/" + reference
+	resp, body, err := r.get(ctx, repo.Registry, repo.Scope(pullAction), http.MethodGet, address(repo, reference), accepted())
+	switch {
+	case err != nil:
+		return nil, "", "", err
+	case resp.StatusCode != http.StatusOK:
+		return nil, "", "", refusal(resp, body, what)
+	case len(body) > maxManifest:
+		return nil, "", "", audit.Fail(finding.TooLarge, "%s has more than %d bytes", what, maxManifest)
+	}
+	digest = digestOf(body)
+	if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != digest {
+		return nil, "", "", audit.Fail(finding.Malformed, "%s: the bytes have another digest than the answer says", what)
+	}
+	return body, resp.Header.Get("Content-Type"), digest, nil
+}
+
+func digestOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// Manifest returns the bytes of a manifest and the media type that the answer names. By a
+// digest that is not theirs they are not returned.
+func (r *Registry) Manifest(ctx context.Context, repository, reference string) (body []byte, mediaType string, err error) {
+	repo, err := parse(repository)
+	if err != nil {
+		return nil, "", err
+	}
+	if !manifest.IsTag(reference) && !manifest.IsDigest(reference) {
+		return nil, "", fmt.Errorf("%q is neither a tag nor a digest", reference)
+	}
+	body, mediaType, digest, err := r.raw(ctx, repo, reference)
+	if err == nil && manifest.IsDigest(reference) && digest != reference {
+		err = audit.Fail(finding.Malformed, "%s@%s: the bytes have another digest", repo, reference)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return body, mediaType, nil
 }
 
 // Content returns what a manifest says about others.

@@ -1,16 +1,17 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package registry reads container registries: what they hold, and nothing else.
+// Package registry reads and fills container registries.
 //
 // Any registry of the OCI distribution specification will do. Google's tell everything
 // about a repository in one answer, untagged digests and repositories below it included;
 // elsewhere each tag is asked for. A registry is believed to lack something only if it
 // says so in its own words (NAME_UNKNOWN, MANIFEST_UNKNOWN), to somebody it let in.
 // What a manifest says is believed if its bytes have the digest they were asked for by.
+// Blobs pass through as they come; whoever copies them proves them.
 //
 // Every host has its own pace, one ping, and as few tokens as it allows. Nothing that a
-// server wrote gets into an error.
+// server wrote gets into an error, but for the codes of the specification.
 package registry
 
 import (
@@ -24,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/steward/internal/httpread"
@@ -35,19 +37,33 @@ import (
 type Options struct {
 	HTTP httpread.Options // but for Pace: every host has its own
 	Pace pace.Options     // of one host
+	// Quota bounds the requests a second to all of Google's hosts together, which count
+	// them by user; 0 is no bound. GoogleQuota is a safe one.
+	Quota float64
 	// Google returns an access token for Google's registries; nil is anonymous. It is
 	// shown to no other host.
 	Google func(context.Context) (secret.String, error)
+	// Keys has the credentials of other hosts, such as authn.DefaultKeychain; nil is
+	// anonymous. Each is shown to its own host, and to a token server of the same site.
+	Keys authn.Keychain
 	// Endpoints says which hosts are served by a program on this machine, as HOST:PORT
 	// of plain HTTP: a test, the demo, a proxy. "*" is every host that is not named.
 	Endpoints map[string]string
 }
 
+// GoogleQuota is a rate below the 5000 requests a minute that Artifact Registry lets one
+// user make in a project, over all regions.
+const GoogleQuota = 80
+
 // Registry is safe for concurrent use.
 type Registry struct {
-	opts   Options
-	client *http.Client
-	near   http.RoundTripper // to endpoints
+	opts    Options
+	client  *http.Client      // follows redirects within a host
+	strict  *http.Client      // follows none
+	streams *http.Client      // follows none; bodies are not in memory
+	near    http.RoundTripper // to endpoints
+	quota   *pace.Limiter     // nil where there is none
+	away    *httpread.Stream  // to where hosts keep their blobs
 
 	mu    sync.Mutex
 	hosts map[string]*host
@@ -65,10 +81,25 @@ func New(opts Options) (*Registry, error) {
 		}
 	}
 	r := &Registry{opts: opts, hosts: map[string]*host{}}
-	r.client = &http.Client{Transport: router{r}}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	r.client = &http.Client{Transport: router{r, false}}
+	r.strict = &http.Client{Transport: router{r, false}, CheckRedirect: stay}
+	r.streams = &http.Client{Transport: router{r, true}, CheckRedirect: stay}
 	r.near = &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second}
+	if opts.Quota > 0 {
+		r.quota = pace.New(pace.Options{Rate: opts.Quota, Parallel: quotaParallel})
+	}
+	away := opts.HTTP
+	away.Pace = pace.New(opts.Pace)
+	if len(opts.Endpoints) > 0 {
+		away.Base = elsewhere{r}
+	}
+	r.away = httpread.NewStream(away)
 	return r, nil
 }
+
+// quotaParallel leaves it to the hosts how many requests run at once.
+const quotaParallel = 1 << 12
 
 // host returns what is known of a host.
 func (r *Registry) host(reg name.Registry) *host {
@@ -83,20 +114,30 @@ func (r *Registry) host(reg name.Registry) *host {
 }
 
 func (r *Registry) newHost(reg name.Registry) *host {
-	opts := r.opts.HTTP
+	opts, google := r.opts.HTTP, isGoogle(reg.RegistryStr())
 	opts.Pace = pace.New(r.opts.Pace)
-	to, ok := r.opts.Endpoints[reg.RegistryStr()]
+	if google {
+		opts.Shared = r.quota
+	}
+	if to, ok := r.endpoint(reg.RegistryStr()); ok {
+		opts.Base = local{to, cmp.Or(opts.Base, r.near)}
+	}
+	h := &host{reg: reg, stream: httpread.NewStream(opts), turn: make(chan struct{}, 1), tokens: map[string]token{}, last: map[string]token{}}
+	if google {
+		h.google = r.opts.Google
+	} else {
+		h.keys = r.opts.Keys
+	}
+	return h
+}
+
+// endpoint is the program on this machine that serves a host, if one does.
+func (r *Registry) endpoint(host string) (string, bool) {
+	to, ok := r.opts.Endpoints[host]
 	if !ok {
 		to, ok = r.opts.Endpoints["*"]
 	}
-	if ok {
-		opts.Base = local{to, cmp.Or(opts.Base, r.near)}
-	}
-	h := &host{reg: reg, transport: httpread.NewTransport(opts), turn: make(chan struct{}, 1), tokens: map[string]token{}}
-	if r.opts.Google != nil && isGoogle(reg.RegistryStr()) {
-		h.google = r.opts.Google
-	}
-	return h
+	return to, ok
 }
 
 // isGoogle tells the hosts of Artifact Registry and Container Registry.
@@ -105,7 +146,10 @@ func isGoogle(host string) bool {
 }
 
 // router sends each request with the pace of its host; token servers are hosts too.
-type router struct{ r *Registry }
+type router struct {
+	r       *Registry
+	streams bool
+}
 
 var errPlain = errors.New("this host speaks plain HTTP")
 
@@ -124,7 +168,23 @@ func (t router) RoundTrip(req *http.Request) (*http.Response, error) {
 	if reg.Scheme() == "http" && req.URL.Scheme == "https" {
 		return nil, errPlain // a host of this machine: do not try TLS five times first
 	}
-	return t.r.host(reg).transport.RoundTrip(req)
+	stream := t.r.host(reg).stream
+	if t.streams {
+		return stream.RoundTrip(req)
+	}
+	return stream.Transport().RoundTrip(req)
+}
+
+// elsewhere finds the endpoints of the hosts that keep blobs for others.
+type elsewhere struct{ r *Registry }
+
+// RoundTrip implements http.RoundTripper.
+func (e elsewhere) RoundTrip(req *http.Request) (*http.Response, error) {
+	to, ok := e.r.endpoint(req.URL.Host)
+	if !ok {
+		return nil, errors.New("not one of the endpoints")
+	}
+	return local{to, cmp.Or(e.r.opts.HTTP.Base, e.r.near)}.RoundTrip(req)
 }
 
 // local reaches a host where an endpoint says it is.

@@ -1,0 +1,262 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package copier
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"slices"
+	"strings"
+	"sync"
+
+	"sigs.k8s.io/steward/internal/audit"
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/manifest"
+)
+
+// The bounds of an image.
+const (
+	maxDepth     = 5    // of indexes in indexes
+	maxManifests = 1000 // of an image with all that is attached
+	maxBlobs     = 1000 // of one manifest
+	maxBody      = 4 << 20
+	maxBodies    = 64 << 20 // bytes of the manifests of an image
+	readsAtOnce  = 16       // manifests of one image
+)
+
+// The forms of a manifest.
+const (
+	ociIndex      = "application/vnd.oci.image.index.v1+json"
+	ociManifest   = "application/vnd.oci.image.manifest.v1+json"
+	dockerList    = "application/vnd.docker.distribution.manifest.list.v2+json"
+	dockerV2      = "application/vnd.docker.distribution.manifest.v2+json"
+	dockerV1      = "application/vnd.docker.distribution.manifest.v1+json"
+	dockerSigned  = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+	foreignDocker = "application/vnd.docker.image.rootfs.foreign."
+	foreignOCI    = "application/vnd.oci.image.layer.nondistributable."
+)
+
+// descriptor is what a manifest says about something else.
+type descriptor struct {
+	MediaType string `json:"mediaType"`
+	Digest    string `json:"digest"`
+	Size      int64  `json:"size"`
+}
+
+// foreign tells a layer that may not be distributed: clients get it where its urls say.
+func (d descriptor) foreign() bool {
+	return strings.HasPrefix(d.MediaType, foreignDocker) || strings.HasPrefix(d.MediaType, foreignOCI)
+}
+
+// node is one manifest. It is not changed once it is made.
+type node struct {
+	descriptor
+	artifact string // the type of what is attached, for lists of referrers
+	body     []byte
+	children []descriptor
+	blobs    []descriptor
+}
+
+// tree is a manifest with all below it.
+type tree struct {
+	nodes []*node // children before parents, each once; the last is the top
+	blobs []descriptor
+}
+
+func (t *tree) top() *node { return t.nodes[len(t.nodes)-1] }
+
+func digestOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// parse reads a manifest whose bytes have been proven. What the registry and the manifest
+// itself call it has to be the same: clients choose by either.
+func parse(body []byte, served string) (*node, error) {
+	if len(body) > maxBody {
+		return nil, fmt.Errorf("has more than %d bytes", maxBody)
+	}
+	var m struct {
+		SchemaVersion int          `json:"schemaVersion"`
+		MediaType     string       `json:"mediaType"`
+		ArtifactType  string       `json:"artifactType"`
+		Config        *descriptor  `json:"config"`
+		Layers        []descriptor `json:"layers"`
+		Blobs         []descriptor `json:"blobs"`
+		Manifests     []descriptor `json:"manifests"`
+	}
+	if json.Unmarshal(body, &m) != nil {
+		return nil, errors.New("is no JSON")
+	}
+	if served, _, _ = mime.ParseMediaType(served); served == "application/json" || served == "text/plain" {
+		served = "" // what servers say that know no better
+	}
+	kind := m.MediaType
+	if kind == "" {
+		kind = served
+	}
+	n := &node{descriptor: descriptor{kind, digestOf(body), int64(len(body))}, artifact: m.ArtifactType, body: body}
+	index := kind == ociIndex || kind == dockerList
+	switch {
+	case kind == dockerV1 || kind == dockerSigned || m.SchemaVersion == 1:
+		return nil, errors.New("is an image of schema 1, which clients do not read any more: build it anew")
+	case m.SchemaVersion != 2:
+		return nil, errors.New("is not a manifest of schema 2")
+	case served != "" && served != kind:
+		return nil, errors.New("is called something else by the registry than by itself")
+	case !index && kind != ociManifest && kind != dockerV2:
+		return nil, errors.New("is neither an image nor an index of OCI or Docker")
+	case index && (m.Config != nil || len(m.Layers)+len(m.Blobs) > 0), !index && len(m.Manifests) > 0:
+		return nil, errors.New("is an image and an index at once")
+	case !index && m.Config == nil:
+		return nil, errors.New("is an image without a config")
+	case len(m.Layers)+len(m.Blobs) >= maxBlobs || len(m.Manifests) > maxManifests:
+		return nil, fmt.Errorf("has more than %d parts", maxBlobs)
+	}
+	if index {
+		n.children = m.Manifests
+	} else {
+		n.blobs = append(append([]descriptor{*m.Config}, m.Layers...), m.Blobs...)
+		if n.artifact == "" {
+			n.artifact = m.Config.MediaType
+		}
+	}
+	return n, n.check()
+}
+
+func (n *node) check() error {
+	for _, d := range slices.Concat(n.children, n.blobs) {
+		if !manifest.IsDigest(d.Digest) {
+			return errors.New("has a part whose digest is not sha256")
+		}
+		if d.Size < 0 || d.Size == 0 && d.Digest != digestOf(nil) {
+			return errors.New("has a part of as many bytes as it cannot have")
+		}
+	}
+	return nil
+}
+
+// load reads manifests and all below them, level by level. Each tree is for one of the
+// digests, in their order.
+func (l *loader) load(ctx context.Context, source string, digests []string) ([]*tree, error) {
+	level := digests
+	for depth := 0; len(level) > 0; depth++ {
+		if depth == maxDepth {
+			return nil, fmt.Errorf("%s@%s: indexes in indexes, more than %d deep", source, digests[0], maxDepth)
+		}
+		var err error
+		if level, err = l.read(ctx, source, level); err != nil {
+			return nil, err
+		}
+	}
+	var trees []*tree
+	for _, d := range digests {
+		t := &tree{}
+		if err := l.collect(d, t, map[string]int64{}); err != nil {
+			return nil, fmt.Errorf("%s@%s: %w", source, d, err)
+		}
+		trees = append(trees, t)
+	}
+	return trees, nil
+}
+
+// loader reads the manifests of one image.
+type loader struct {
+	from Source
+
+	mu    sync.Mutex
+	nodes map[string]*node
+	bytes int
+}
+
+// read reads manifests that were not read yet, a few at once, and returns the digests of
+// the level below.
+func (l *loader) read(ctx context.Context, source string, digests []string) (below []string, err error) {
+	if len(l.nodes)+len(digests) > maxManifests {
+		return nil, fmt.Errorf("%s@%s: more than %d manifests", source, digests[0], maxManifests)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	places, all := make(chan struct{}, readsAtOnce), sync.WaitGroup{}
+	for _, digest := range digests {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			if err := l.one(ctx, source, digest); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	all.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	for _, digest := range digests {
+		for _, c := range l.nodes[digest].children {
+			if l.nodes[c.Digest] == nil && !seen[c.Digest] {
+				seen[c.Digest] = true
+				below = append(below, c.Digest)
+			}
+		}
+	}
+	return below, nil
+}
+
+func (l *loader) one(ctx context.Context, source, digest string) error {
+	body, served, err := l.from.Manifest(ctx, source, digest)
+	if err != nil {
+		return err
+	}
+	if digestOf(body) != digest {
+		return audit.Fail(finding.Malformed, "%s@%s: the bytes have another digest", source, digest)
+	}
+	n, err := parse(body, served)
+	if err != nil {
+		return audit.Fail(finding.Malformed, "%s@%s %w", source, digest, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bytes += len(body); l.bytes > maxBodies {
+		return audit.Fail(finding.TooLarge, "%s@%s: the manifests of the image have more than %d bytes", source, digest, maxBodies)
+	}
+	l.nodes[digest] = n
+	return nil
+}
+
+// collect puts a manifest into a tree, after those below it. sizes holds what was said of
+// the size of each digest so far.
+func (l *loader) collect(digest string, t *tree, sizes map[string]int64) error {
+	n := l.nodes[digest]
+	for _, d := range slices.Concat(n.children, n.blobs) {
+		if size, said := sizes[d.Digest]; said && size != d.Size {
+			return audit.Fail(finding.Malformed, "%s is said to have %d bytes and %d", d.Digest, size, d.Size)
+		}
+	}
+	for _, c := range n.children {
+		if child := l.nodes[c.Digest]; child.Size != c.Size {
+			return audit.Fail(finding.Malformed, "%s has %d bytes, its index says %d", c.Digest, child.Size, c.Size)
+		}
+		if _, done := sizes[c.Digest]; done {
+			continue
+		}
+		sizes[c.Digest] = c.Size
+		if err := l.collect(c.Digest, t, sizes); err != nil {
+			return err
+		}
+	}
+	for _, b := range n.blobs {
+		if _, done := sizes[b.Digest]; !done && !b.foreign() {
+			t.blobs = append(t.blobs, b)
+		}
+		sizes[b.Digest] = b.Size
+	}
+	t.nodes = append(t.nodes, n)
+	return nil
+}

@@ -1,0 +1,267 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"sigs.k8s.io/steward/internal/audit"
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/pace"
+)
+
+// The bounds of a blob that is read.
+const (
+	maxRedirects = 5
+	maxRefusal   = 1 << 20 // bytes of an answer that refuses
+
+	defaultAttempts = 5
+	defaultBackoff  = 500 * time.Millisecond
+	maxBackoff      = 30 * time.Second
+)
+
+func parseBlob(repository, digest string) (name.Repository, error) {
+	repo, err := parse(repository)
+	if err == nil && !manifest.IsDigest(digest) {
+		err = fmt.Errorf("%q is not a digest", digest)
+	}
+	return repo, err
+}
+
+func blobAddress(repo name.Repository, digest string) string {
+	return "/v2/" + repo.RepositoryStr() + "/blobs/" + digest
+}
+
+func rangeOf(from, to int64) string { return fmt.Sprintf("bytes=%d-%d", from, to-1) }
+
+// HasBlob tells whether a repository has a blob. What a HEAD denies may be there all the
+// same; then it is sent once more and nothing is lost.
+func (r *Registry) HasBlob(ctx context.Context, repository, digest string) (bool, error) {
+	repo, err := parseBlob(repository, digest)
+	if err != nil {
+		return false, err
+	}
+	resp, _, err := r.ask(ctx, repo.Registry, request{
+		method: http.MethodHead, path: blobAddress(repo, digest), scopes: []string{repo.Scope(pushAction)}, strict: true,
+	})
+	switch {
+	case err != nil:
+		return false, err
+	case resp.StatusCode == http.StatusNotFound:
+		return false, nil
+	case resp.StatusCode == http.StatusOK, redirects(resp.StatusCode):
+		return true, nil
+	}
+	return false, refusal(resp, nil, repo.String()+"@"+digest)
+}
+
+func redirects(code int) bool {
+	switch code {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// Blob returns the size bytes of a blob, unchecked. Where the connection breaks it goes on
+// from there, as often as requests are repeated without one byte more. What is read fails
+// where there is more or less than size.
+func (r *Registry) Blob(ctx context.Context, repository, digest string, size int64) (io.ReadCloser, error) {
+	repo, err := parseBlob(repository, digest)
+	if err != nil {
+		return nil, err
+	}
+	if size < 0 {
+		return nil, fmt.Errorf("blob %s of %d bytes", digest, size)
+	}
+	return &reading{ctx: ctx, r: r, repo: repo, digest: digest, size: size}, nil
+}
+
+// reading is a blob on its way. It is for one reader.
+type reading struct {
+	ctx    context.Context
+	r      *Registry
+	repo   name.Repository
+	digest string
+	size   int64
+
+	body   io.ReadCloser // nil while there is none
+	at     int64
+	failed int // attempts without a byte
+}
+
+func (b *reading) Read(p []byte) (int, error) {
+	for {
+		n, err := b.once(p)
+		if b.at += int64(n); n > 0 {
+			b.failed = 0
+		}
+		switch {
+		case b.at > b.size:
+			return 0, audit.Fail(finding.TooLarge, "%s@%s has more than the %d bytes that its manifest says", b.repo, b.digest, b.size)
+		case n > 0 || err == nil:
+			return n, nil
+		case errors.Is(err, io.EOF) && b.at == b.size:
+			return 0, io.EOF
+		case errors.Is(err, io.EOF):
+			err = audit.Fail(finding.Malformed, "%s@%s has %d bytes, its manifest says %d", b.repo, b.digest, b.at, b.size)
+		}
+		b.drop()
+		b.failed++
+		if b.failed >= b.r.attempts() || !passing(err) {
+			return 0, err
+		}
+		if err := pace.Sleep(b.ctx, b.r.backoff(b.failed)); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// once reads from the answer that there is, or asks for one. An answer whose end is due is
+// asked whether it has more.
+func (b *reading) once(p []byte) (int, error) {
+	if b.body == nil {
+		if b.at == b.size && b.size > 0 {
+			return 0, io.EOF
+		}
+		body, err := b.r.openBlob(b.ctx, b.repo, b.digest, b.at, b.size)
+		if err != nil {
+			return 0, err
+		}
+		b.body = body
+	}
+	return b.body.Read(p)
+}
+
+func (b *reading) drop() {
+	if b.body != nil {
+		b.body.Close()
+		b.body = nil
+	}
+}
+
+func (b *reading) Close() error {
+	b.drop()
+	return nil
+}
+
+// passing tells errors that another attempt may not meet.
+func passing(err error) bool {
+	var unread *audit.Unread
+	if !errors.As(err, &unread) {
+		return false
+	}
+	switch unread.Reason {
+	case finding.Throttled, finding.Unavailable, finding.TimedOut:
+		return true
+	}
+	return false
+}
+
+func (r *Registry) attempts() int {
+	if r.opts.HTTP.Attempts > 0 {
+		return r.opts.HTTP.Attempts
+	}
+	return defaultAttempts
+}
+
+func (r *Registry) backoff(failed int) time.Duration {
+	d := r.opts.HTTP.Backoff
+	if d <= 0 {
+		d = defaultBackoff
+	}
+	d = min(d<<min(failed-1, 10), maxBackoff)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // no secret
+}
+
+// openBlob asks for a blob from an offset on.
+func (r *Registry) openBlob(ctx context.Context, repo name.Repository, digest string, from, size int64) (io.ReadCloser, error) {
+	what := repo.String() + "@" + digest
+	q := request{method: http.MethodGet, path: blobAddress(repo, digest), scopes: []string{repo.Scope(pullAction)}, stream: true}
+	if from > 0 {
+		q.from, q.to = from, size
+	}
+	resp, err := r.send(ctx, repo.Registry, q)
+	for hop := 0; err == nil && redirects(resp.StatusCode); hop++ {
+		if hop == maxRedirects {
+			resp.Body.Close()
+			return nil, audit.Fail(finding.Malformed, "%s: redirected too often", what)
+		}
+		resp, err = r.redirect(ctx, repo, q, resp)
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		if _, err := io.CopyN(io.Discard, resp.Body, from); err != nil {
+			resp.Body.Close()
+			return nil, audit.Fail(finding.Unavailable, "%s: the answer ends early", what)
+		}
+		return resp.Body, nil
+	case resp.StatusCode == http.StatusPartialContent && startsAt(resp, from):
+		return resp.Body, nil
+	case resp.StatusCode == http.StatusPartialContent:
+		resp.Body.Close()
+		return nil, audit.Fail(finding.Malformed, "%s: answered with another range", what)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	if err != nil {
+		return nil, audit.Fail(finding.Unavailable, "%s: the answer ends early", what)
+	}
+	return nil, refusal(resp, body, what)
+}
+
+func startsAt(resp *http.Response, from int64) bool {
+	var first int64
+	n, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-", &first)
+	return err == nil && n == 1 && first == from
+}
+
+// redirect follows one step to where a host keeps its blobs. Another host is shown no
+// credential, is asked over https only, and has to have a name: what is reached by a bare
+// address is rarely meant for the world.
+func (r *Registry) redirect(ctx context.Context, repo name.Repository, q request, resp *http.Response) (*http.Response, error) {
+	resp.Body.Close()
+	was := resp.Request.URL
+	to, err := was.Parse(resp.Header.Get("Location"))
+	if err != nil || resp.Header.Get("Location") == "" {
+		return nil, audit.Fail(finding.Malformed, "%s: redirected to what is no address", repo)
+	}
+	if to.Host == repo.RegistryStr() && to.Scheme == was.Scheme {
+		q.path = to.RequestURI()
+		return r.send(ctx, repo.Registry, q)
+	}
+	if !r.mayLead(to) {
+		return nil, audit.Fail(finding.Malformed, "%s: redirected to where it may not lead: blobs come from https hosts with names", repo)
+	}
+	q.path = to.RequestURI()
+	req, err := q.build(ctx, to.Scheme+"://"+to.Host)
+	if err != nil {
+		return nil, err
+	}
+	client := http.Client{Transport: r.away, CheckRedirect: r.streams.CheckRedirect}
+	answer, err := client.Do(req)
+	if err != nil {
+		return nil, r.host(repo.Registry).unread(err, "what %s redirects to does not answer")
+	}
+	return answer, nil
+}
+
+func (r *Registry) mayLead(to *url.URL) bool {
+	host := to.Hostname()
+	return to.Scheme == "https" && to.User == nil && net.ParseIP(host) == nil && host != "localhost"
+}
