@@ -35,18 +35,16 @@ const (
 // List tells what a repository, HOST/PATH, holds. manifest.ErrNoRepository is said only
 // if the registry says so twice and, asked in between, is one that lets us in.
 func (r *Registry) List(ctx context.Context, repository string) (manifest.Listing, error) {
+	listing, open, err := r.Glance(ctx, repository)
+	if err != nil {
+		return manifest.Listing{}, err
+	}
 	repo, err := parse(repository)
 	if err != nil {
 		return manifest.Listing{}, err
 	}
-	listing, err := r.list(ctx, repo)
-	if !errors.Is(err, manifest.ErrNoRepository) {
-		return listing, err
-	}
-	if err := r.ping(ctx, repo); err != nil {
-		return manifest.Listing{}, err
-	}
-	return r.list(ctx, repo)
+	r.resolveAll(ctx, repo, &listing, open)
+	return listing, ctx.Err()
 }
 
 func parse(repository string) (name.Repository, error) {
@@ -82,16 +80,6 @@ type page struct {
 		MediaType string   `json:"mediaType"`
 		Tag       []string `json:"tag"`
 	} `json:"manifest"`
-}
-
-func (r *Registry) list(ctx context.Context, repo name.Repository) (manifest.Listing, error) {
-	c, err := r.collect(ctx, repo)
-	if err != nil {
-		return manifest.Listing{}, err
-	}
-	listing, open := c.listing()
-	r.resolveAll(ctx, repo, &listing, open)
-	return listing, ctx.Err()
 }
 
 func (r *Registry) collect(ctx context.Context, repo name.Repository) (collection, error) {
