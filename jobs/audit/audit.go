@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/steward/internal/acl"
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/gitfs"
 	"sigs.k8s.io/steward/internal/secret"
 	"sigs.k8s.io/steward/internal/state"
 )
@@ -80,9 +81,9 @@ type declared struct {
 
 func (s source) open(ctx context.Context, deps Deps) (d declared, done func() error, err error) {
 	if s.rev == "" {
-		files, err := openCheckout(s.dir)
+		files, err := gitfs.OpenCheckout(s.dir)
 		if err != nil {
-			return d, nil, err
+			return d, nil, fmt.Errorf("flag --dir: %w", err)
 		}
 		d.files, done = files, files.Close
 	} else if d.files, d.commit, done, err = deps.OpenCommit(ctx, s.dir, s.rev); err != nil {

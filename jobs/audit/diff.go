@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/steward/internal/asset"
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/gitfs"
 	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/report"
 )
@@ -59,7 +60,7 @@ func diff(declared, observed string) ([]finding.Finding, finding.Coverage, error
 	parser := asset.NewParser()
 	var trees [2]*asset.Tree
 	for i, dir := range []string{declared, observed} {
-		files, err := openCheckout(dir)
+		files, err := gitfs.OpenCheckout(dir)
 		if err != nil {
 			return nil, finding.Coverage{}, err
 		}
@@ -71,7 +72,7 @@ func diff(declared, observed string) ([]finding.Finding, finding.Coverage, error
 			return nil, finding.Coverage{}, fmt.Errorf("%s: %w", dir, err)
 		}
 	}
-	files, err := openCheckout(declared)
+	files, err := gitfs.OpenCheckout(declared)
 	if err != nil {
 		return nil, finding.Coverage{}, err
 	}

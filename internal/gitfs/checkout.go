@@ -1,7 +1,7 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package audit
+package gitfs
 
 import (
 	"errors"
@@ -11,28 +11,29 @@ import (
 	"path/filepath"
 )
 
-// checkout is the files of a directory and nothing else: a link that leads out of it is
+// Checkout is the files of a directory and nothing else: a link that leads out of it is
 // not followed, because what it leads to would stand in a public report, and what is
 // neither a file nor a folder is not opened, because a pipe would never end.
-type checkout struct {
+type Checkout struct {
 	root  *os.Root
 	files fs.ReadLinkFS
 }
 
-func openCheckout(dir string) (*checkout, error) {
+// OpenCheckout opens a working tree. Close it to end the reading.
+func OpenCheckout(dir string) (*Checkout, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("flag --dir: %w", err)
+		return nil, fmt.Errorf("open checkout: %w", err)
 	}
 	files, ok := root.FS().(fs.ReadLinkFS)
 	if !ok {
 		return nil, errors.Join(errors.New("this build of Go cannot read links below a directory"), root.Close())
 	}
-	return &checkout{root, files}, nil
+	return &Checkout{root, files}, nil
 }
 
 // Open opens a file or a folder. The error is fs.ErrInvalid for anything else.
-func (c *checkout) Open(name string) (fs.File, error) {
+func (c *Checkout) Open(name string) (fs.File, error) {
 	info, err := c.root.Stat(filepath.FromSlash(name))
 	switch {
 	case err == nil && (info.Mode().IsRegular() || info.IsDir()):
@@ -45,9 +46,11 @@ func (c *checkout) Open(name string) (fs.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("it leads out of the repository, or round in circles: %w", fs.ErrInvalid)}
 }
 
-// ReadLink and Lstat are for readers that follow links themselves.
-func (c *checkout) ReadLink(name string) (string, error)   { return c.files.ReadLink(name) }
-func (c *checkout) Lstat(name string) (fs.FileInfo, error) { return c.files.Lstat(name) }
+// ReadLink is for readers that follow links themselves, and so is Lstat.
+func (c *Checkout) ReadLink(name string) (string, error) { return c.files.ReadLink(name) }
+
+// Lstat implements fs.ReadLinkFS.
+func (c *Checkout) Lstat(name string) (fs.FileInfo, error) { return c.files.Lstat(name) }
 
 // Close ends the reading.
-func (c *checkout) Close() error { return c.root.Close() }
+func (c *Checkout) Close() error { return c.root.Close() }
