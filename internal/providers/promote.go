@@ -3,14 +3,35 @@
 
 package providers
 
-import "sigs.k8s.io/steward/jobs"
+import (
+	"context"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"sigs.k8s.io/steward/internal/gcp"
+	"sigs.k8s.io/steward/internal/pace"
+	"sigs.k8s.io/steward/internal/registry"
+	"sigs.k8s.io/steward/jobs"
+)
 
 // Promote is what promotion reaches production with.
 func Promote() jobs.PromoteAdapters {
 	return jobs.PromoteAdapters{Registry: promoteRegistry}
 }
 
-// promoteRegistry reaches registries with the credentials of the environment.
+// promoteRegistry reaches registries with the credentials of the environment: Google's for
+// its own, the configuration of Docker for others. A program on this machine gets none of
+// Google's.
 func promoteRegistry(r jobs.PromoteReach) (jobs.PromoteRegistry, error) {
-	return images(jobs.Reach{Registries: r.Registries, Rate: r.Rate})
+	opts := registry.Options{
+		Pace: pace.Options{Rate: r.Rate}, Quota: registry.GoogleQuota, Keys: authn.DefaultKeychain, Endpoints: r.Registries,
+	}
+	if len(r.Registries) == 0 {
+		if token, err := gcp.DefaultCredentials(context.Background()); err == nil {
+			opts.Google = token
+		}
+	} else {
+		opts.Quota = 0
+	}
+	return registry.New(opts)
 }

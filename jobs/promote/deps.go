@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"time"
 
+	"sigs.k8s.io/steward/internal/copier"
 	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/state"
 )
@@ -42,7 +43,15 @@ type Reach struct {
 // exist is one of the errors of package manifest, and only by the registry's own word. It
 // is asked concurrently, and keeps its own pace.
 type Registry interface {
-	List(ctx context.Context, repository string) (manifest.Listing, error)
-	// Resolve returns the digest of a tag, or of a digest that is there.
-	Resolve(ctx context.Context, repository, reference string) (string, error)
+	// Glance tells what a repository holds as far as its list tells; open are tags whose
+	// digest it does not.
+	Glance(ctx context.Context, repository string) (l manifest.Listing, open []string, err error)
+	copier.Registry // its Resolve answers for the open ones
+}
+
+func (d Deps) now() time.Time {
+	if d.Now != nil {
+		return d.Now()
+	}
+	return time.Now()
 }

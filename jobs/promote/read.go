@@ -1,0 +1,273 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"sigs.k8s.io/steward/internal/audit"
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/promotion"
+)
+
+// giveUp is how many failures in a row of one host end the asking of it: with all its
+// patience, each takes minutes.
+const giveUp = 5
+
+// reader tells a comparison what registries hold. What could not be read is a gap.
+type reader struct {
+	registry Registry
+	parallel int
+	tell     func(part string, done, total int)
+
+	mu    sync.Mutex
+	hosts map[string]*hostState
+	cover finding.Coverage
+}
+
+// hostState is what was learned about a host.
+type hostState struct {
+	plain   bool // its lists do not tell digests
+	failed  int  // in a row
+	skipped int  // not asked any more
+}
+
+// compare reads all that the comparison wants to know: a list of every repository of a
+// mirror, and of the sources of what is missing. An error is one of the comparison, or the
+// end of ctx.
+func (r *reader) compare(ctx context.Context, c *promotion.Comparison) (finding.Coverage, error) {
+	r.hosts, r.cover = map[string]*hostState{}, finding.Coverage{Part: "repositories"}
+	repositories := slices.Collect(c.Repositories)
+	err := r.each(ctx, "mirrors", len(repositories), func(i int) error { return r.mirror(ctx, c, repositories[i]) })
+	if err != nil {
+		return r.cover, err
+	}
+	sources := c.Sources()
+	err = r.each(ctx, "sources", len(sources), func(i int) error {
+		r.source(ctx, c, sources[i])
+		return nil
+	})
+	for host, s := range r.hosts {
+		if s.skipped > 0 {
+			r.gap(host, audit.Fail(finding.Unavailable, "after %d failures in a row %d repositories were not asked", giveUp, s.skipped))
+		}
+	}
+	slices.SortFunc(r.cover.Gaps, func(a, b finding.Gap) int { return strings.Compare(a.Scope, b.Scope) })
+	return r.cover, err
+}
+
+// each calls do for all numbers below n, a few at once, and returns the first error.
+func (r *reader) each(ctx context.Context, part string, n int, do func(int) error) error {
+	var all sync.WaitGroup
+	var first error
+	places, done := make(chan struct{}, r.parallel), 0
+	for i := range n {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			err := ctx.Err()
+			if err == nil {
+				err = do(i)
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if first == nil {
+				first = err
+			}
+			done++
+			r.tell(part, done, n)
+		})
+	}
+	all.Wait()
+	return errors.Join(first, ctx.Err())
+}
+
+// ask asks a host, unless it failed too often. asked is false where it was not.
+func (r *reader) ask(host string, question func() error) (asked bool, err error) {
+	r.mu.Lock()
+	s := r.host(host)
+	r.cover.Units++
+	if s.failed >= giveUp {
+		s.skipped++
+		r.mu.Unlock()
+		return false, nil
+	}
+	r.mu.Unlock()
+	err = question()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case down(err):
+		s.failed++
+	case s.failed < giveUp:
+		s.failed = 0
+	}
+	if err == nil {
+		r.cover.Read++
+	}
+	return true, err
+}
+
+// down tells an error that the next question will most likely have as well.
+func down(err error) bool {
+	var unread *audit.Unread
+	return errors.As(err, &unread) && (unread.Reason == finding.Unavailable || unread.Reason == finding.TimedOut)
+}
+
+// host is to be called with the lock.
+func (r *reader) host(name string) *hostState {
+	s := r.hosts[name]
+	if s == nil {
+		s = &hostState{}
+		r.hosts[name] = s
+	}
+	return s
+}
+
+func (r *reader) gap(scope string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cover.Gaps = append(r.cover.Gaps, audit.GapOf(scope, err))
+}
+
+func (r *reader) plain(host string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.host(host).plain
+}
+
+func hostOf(repository string) string {
+	host, _, _ := strings.Cut(repository, "/")
+	return host
+}
+
+// mirror reads one repository of a mirror.
+func (r *reader) mirror(ctx context.Context, c *promotion.Comparison, repo promotion.Repository) error {
+	var listing manifest.Listing
+	asked, err := r.ask(hostOf(repo.Name), func() (err error) {
+		listing, err = r.list(ctx, repo)
+		if errors.Is(err, manifest.ErrNoRepository) {
+			listing, err = manifest.Listing{}, nil
+			return c.Absent(repo)
+		}
+		if err != nil {
+			return err
+		}
+		return c.Holds(repo, listing)
+	})
+	if asked && err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.cover.Objects += len(listing.Digests)
+		return nil
+	}
+	c.Unread(repo)
+	if asked && ctx.Err() == nil {
+		r.gap(repo.Name, err)
+	}
+	return nil
+}
+
+// list reads a repository. Where lists do not tell digests, the declared tags and digests
+// are asked for.
+func (r *reader) list(ctx context.Context, repo promotion.Repository) (manifest.Listing, error) {
+	l, open, err := r.registry.Glance(ctx, repo.Name)
+	if err != nil || l.Full {
+		return l, err
+	}
+	r.mu.Lock()
+	r.host(hostOf(repo.Name)).plain = true
+	r.mu.Unlock()
+	held := map[string]bool{} // digests that tags stand for
+	for _, tag := range repo.Tags {
+		if _, there := slices.BinarySearch(open, tag); !there {
+			continue
+		}
+		digest, err := r.registry.Resolve(ctx, repo.Name, tag)
+		switch {
+		case errors.Is(err, manifest.ErrNoManifest):
+			continue // it went meanwhile
+		case err != nil:
+			return l, err
+		}
+		l.Tags[tag], held[digest] = digest, true
+		l.Digests[digest] = ""
+	}
+	for _, digest := range repo.Digests {
+		if held[digest] {
+			continue
+		}
+		there, err := r.has(ctx, repo.Name, digest)
+		if err != nil {
+			return l, err
+		}
+		if there {
+			l.Digests[digest] = ""
+		}
+	}
+	return l, nil
+}
+
+// has asks for a digest.
+func (r *reader) has(ctx context.Context, repository, digest string) (bool, error) {
+	_, err := r.registry.Resolve(ctx, repository, digest)
+	if errors.Is(err, manifest.ErrNoManifest) || errors.Is(err, manifest.ErrNoRepository) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// source asks a source repository for what is missing. A list spares questions where
+// there are several; what it does not have is asked for, because a list that leaves
+// something out proves nothing.
+func (r *reader) source(ctx context.Context, c *promotion.Comparison, need promotion.Need) {
+	var found []string
+	asked, err := r.ask(hostOf(need.Name), func() error {
+		var err error
+		found, err = r.find(ctx, need)
+		return err
+	})
+	if asked && err == nil {
+		c.SourceHolds(need.Name, found)
+		return
+	}
+	c.SourceUnread(need.Name)
+	if asked && ctx.Err() == nil {
+		r.gap(need.Name, fmt.Errorf("source: %w", err))
+	}
+}
+
+func (r *reader) find(ctx context.Context, need promotion.Need) ([]string, error) {
+	var l manifest.Listing
+	if len(need.Digests) > 1 && !r.plain(hostOf(need.Name)) {
+		var err error
+		l, _, err = r.registry.Glance(ctx, need.Name)
+		if errors.Is(err, manifest.ErrNoRepository) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	var found []string
+	for _, digest := range need.Digests {
+		_, there := l.Digests[digest]
+		if !there {
+			var err error
+			if there, err = r.has(ctx, need.Name, digest); err != nil {
+				return nil, err
+			}
+		}
+		if there {
+			found = append(found, digest)
+		}
+	}
+	return found, nil
+}

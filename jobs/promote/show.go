@@ -1,0 +1,197 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/markdown"
+	"sigs.k8s.io/steward/internal/promotion"
+	"sigs.k8s.io/steward/internal/report"
+)
+
+func formats() []string { return []string{"text", "json", "markdown"} }
+
+// planVersion is raised when a field of the JSON form changes its meaning or goes.
+const planVersion = 1
+
+// planFile is the JSON form of a plan.
+type planFile struct {
+	Version  int                `json:"version"`
+	Commit   string             `json:"commit,omitempty"` // none for a working tree
+	Since    string             `json:"since,omitempty"`  // as it was given
+	Complete bool               `json:"complete"`
+	Mirrors  []string           `json:"mirrors"` // what the numbers in copies are indices of
+	Total    promotion.Count    `json:"total"`
+	Projects []projectFile      `json:"projects"`
+	Findings []finding.Finding  `json:"findings"`
+	Coverage []finding.Coverage `json:"coverage,omitempty"`
+}
+
+type projectFile struct {
+	Name   string           `json:"name"`
+	File   string           `json:"file"` // that lists the images
+	Count  promotion.Count  `json:"count"`
+	Copies []promotion.Copy `json:"copies"`
+}
+
+func (p planned) file() planFile {
+	out := planFile{
+		Version: planVersion, Commit: p.commit, Since: p.since, Complete: p.complete(), Mirrors: p.set.Mirrors,
+		Projects: []projectFile{}, Findings: append([]finding.Finding{}, p.findings...), Coverage: p.coverage,
+	}
+	mirrors := map[int]bool{}
+	for _, project := range p.projects {
+		if project.Plan.Empty() {
+			continue
+		}
+		f := projectFile{Name: project.Manifest.Name, File: project.Manifest.Images, Count: project.Count()}
+		for _, s := range project.Plan.Steps {
+			f.Copies = append(f.Copies, s.Change)
+			for _, m := range s.Change.Mirrors {
+				mirrors[m] = true
+			}
+		}
+		out.Projects = append(out.Projects, f)
+		out.Total.Images += f.Count.Images
+		out.Total.Tags += f.Count.Tags
+		out.Total.Targets += f.Count.Targets
+	}
+	out.Total.Mirrors = len(mirrors)
+	return out
+}
+
+// write shows a plan.
+func (p planned) write(w io.Writer, format string) error {
+	out := bufio.NewWriter(w)
+	f := p.file()
+	var err error
+	switch format {
+	case "json":
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(f)
+	case "markdown":
+		f.markdown(out)
+		err = p.report(out, format)
+	default:
+		f.text(out)
+		err = p.report(out, format)
+	}
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("show plan: %w", err)
+	}
+	return nil
+}
+
+// report shows what is wrong, where anything is.
+func (p planned) report(w io.Writer, format string) error {
+	if p.complete() && len(p.coverage) == 0 {
+		return nil
+	}
+	return report.Write(w, format, p.findings, report.Options{Title: "promote plan", Commit: p.commit, Coverage: p.coverage})
+}
+
+// What is shown to people of one project.
+const maxShown = 20
+
+// text is a table of projects, and below it their images.
+func (f planFile) text(w io.Writer) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(f.Projects) > 0 {
+		fmt.Fprintln(table, "PROJECT\tIMAGES\tTAGS\tTARGETS\tMIRRORS")
+	}
+	for _, p := range f.Projects {
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\n", report.Shown(p.Name, 100), p.Count.Images, p.Count.Tags, p.Count.Targets, of(p.Count.Mirrors, len(f.Mirrors)))
+	}
+	_ = table.Flush() // the writer below keeps its error
+	for _, p := range f.Projects {
+		fmt.Fprintf(w, "\n%s\n", p.File)
+		for _, c := range p.Copies[:min(maxShown, len(p.Copies))] {
+			fmt.Fprintf(w, "  %4d  %s\n", c.Line, f.copy(c, func(s string) string { return s }))
+		}
+		if more := len(p.Copies) - maxShown; more > 0 {
+			fmt.Fprintf(w, "        and %d more\n", more)
+		}
+	}
+	if len(f.Projects) > 0 {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, f.summary())
+}
+
+// copy is "kubernetes/pause:3.9,latest sha256:0123456789ab to all 22 mirrors".
+func (f planFile) copy(c promotion.Copy, code func(string) string) string {
+	name := c.Path
+	if len(c.Tags) > 0 {
+		name += ":" + strings.Join(c.Tags, ",")
+	}
+	text := code(name) + " " + code(c.Digest[:len("sha256:")+12]) + " to " + of(len(c.Mirrors), len(f.Mirrors)) + " mirrors"
+	switch n := len(c.Stored); {
+	case n == len(c.Mirrors):
+		text += ", which hold it without the tag"
+	case n > 0:
+		text += fmt.Sprintf(", of which %d hold it without the tag", n)
+	}
+	if len(c.Mirrors) <= 2 && len(f.Mirrors) > 2 {
+		var names []string
+		for _, m := range c.Mirrors {
+			names = append(names, code(f.Mirrors[m]))
+		}
+		text += " (" + strings.Join(names, ", ") + ")"
+	}
+	for _, root := range f.Mirrors {
+		if strings.HasPrefix(c.Source, root+"/") {
+			text += ", from " + code(root) + " because the source does not hold it any more"
+		}
+	}
+	return text
+}
+
+// summary is the last line of a plan.
+func (f planFile) summary() string {
+	if len(f.Projects) == 0 {
+		return "promote plan: nothing is to be copied"
+	}
+	return fmt.Sprintf("promote plan: %d projects, %d images with %d tags to %s mirrors, %d targets; how many bytes is known when they are copied",
+		len(f.Projects), f.Total.Images, f.Total.Tags, of(f.Total.Mirrors, len(f.Mirrors)), f.Total.Targets)
+}
+
+func of(n, all int) string {
+	if n == all && n > 1 {
+		return fmt.Sprintf("all %d", n)
+	}
+	return fmt.Sprintf("%d of %d", n, all)
+}
+
+func (f planFile) markdown(w io.Writer) {
+	if len(f.Projects) > 0 {
+		fmt.Fprintln(w, "| project | images | tags | targets | mirrors |\n|---|--:|--:|--:|--:|")
+	}
+	for _, p := range f.Projects {
+		fmt.Fprintf(w, "| %s | %d | %d | %d | %s |\n", markdown.Cell(p.Name), p.Count.Images, p.Count.Tags, p.Count.Targets, of(p.Count.Mirrors, len(f.Mirrors)))
+	}
+	for _, p := range f.Projects {
+		fmt.Fprintf(w, "\n%s\n\n", markdown.Code(p.File))
+		for _, c := range p.Copies[:min(maxShown, len(p.Copies))] {
+			fmt.Fprintf(w, "- %s\n", f.copy(c, markdown.Code))
+		}
+		if more := len(p.Copies) - maxShown; more > 0 {
+			fmt.Fprintf(w, "- and %d more\n", more)
+		}
+	}
+	if len(f.Projects) > 0 {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, f.summary()+"\n")
+}

@@ -1,0 +1,165 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/gitfs"
+	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/promotion"
+	"sigs.k8s.io/steward/internal/spell"
+)
+
+// tree are the flags that say what is declared.
+type tree struct {
+	dir, rev, since string
+	manifests       string
+	projects        []string
+}
+
+func (t *tree) register(flags *pflag.FlagSet, rev string) {
+	flags.StringVar(&t.dir, "dir", ".", "checkout of the repository")
+	flags.StringVar(&t.manifests, "manifests", "registry.k8s.io", "tree of the manifests, relative to --dir")
+	where := "; the working tree if it is not given"
+	if rev != "" {
+		where = ""
+	}
+	flags.StringVar(&t.rev, "rev", rev, "commit, branch or tag that declares"+where)
+	flags.StringVar(&t.since, "since", "", "only what --rev declares and this commit does not")
+	flags.StringSliceVar(&t.projects, "project", nil, "only these projects, by the name of their folder; repeat or separate by commas")
+}
+
+func (t *tree) check() error {
+	if clean := path.Clean(t.manifests); !fs.ValidPath(clean) || clean == "." {
+		return fmt.Errorf("flag --manifests: %q is not a path below the repository", t.manifests)
+	}
+	t.manifests = path.Clean(t.manifests)
+	return nil
+}
+
+// declared is one state of the repository.
+type declared struct {
+	files    fs.FS
+	commit   string // "" for a working tree
+	set      *manifest.Set
+	problems []finding.Finding // of the whole tree
+	// scope is what is asked for; nil is everything.
+	scope *promotion.Scope
+	// known are fingerprints of problems that the base commit has too.
+	known map[string]bool
+}
+
+// open reads what is declared. done ends the use of the files.
+func (t *tree) open(ctx context.Context, deps Deps) (d declared, done func() error, err error) {
+	if t.rev == "" {
+		files, err := gitfs.OpenCheckout(t.dir)
+		if err != nil {
+			return d, nil, fmt.Errorf("flag --dir: %w", err)
+		}
+		d.files, done = files, files.Close
+	} else if d.files, d.commit, done, err = deps.OpenCommit(ctx, t.dir, t.rev); err != nil {
+		return d, nil, fmt.Errorf("flag --rev: %w", err)
+	}
+	if err := t.load(ctx, deps, &d); err != nil {
+		return d, nil, errors.Join(err, done())
+	}
+	return d, done, nil
+}
+
+func (t *tree) load(ctx context.Context, deps Deps, d *declared) (err error) {
+	if d.set, d.problems, err = manifest.Load(d.files, t.manifests); err != nil {
+		return fmt.Errorf("flag --manifests: %w", err)
+	}
+	if len(t.projects) > 0 {
+		d.scope = &promotion.Scope{Projects: map[string]bool{}}
+		if err := t.choose(*d); err != nil {
+			return err
+		}
+	}
+	if t.since == "" {
+		return nil
+	}
+	base, problems, err := t.base(ctx, deps)
+	if err != nil {
+		return fmt.Errorf("flag --since: %w", err)
+	}
+	if d.scope == nil {
+		d.scope = &promotion.Scope{}
+	}
+	d.scope.Since(base, d.set)
+	d.known = map[string]bool{}
+	for _, p := range problems {
+		d.known[p.Fingerprint()] = true
+	}
+	return nil
+}
+
+// choose puts the named projects into the scope.
+func (t *tree) choose(d declared) error {
+	var names []string
+	for _, m := range d.set.Manifests {
+		names = append(names, m.Name)
+	}
+	var errs []error
+	for _, p := range t.projects {
+		d.scope.Projects[p] = true
+		if slices.Contains(names, p) {
+			continue
+		}
+		text := fmt.Sprintf("flag --project: there is no manifest %s/manifests/%s", t.manifests, p)
+		if near := spell.Nearest(p, names); near != "" {
+			text += "; did you mean " + near + "?"
+		}
+		errs = append(errs, errors.New(text))
+	}
+	return errors.Join(errs...)
+}
+
+// base reads the tree at --since. Where it was not there yet, it declared nothing.
+func (t *tree) base(ctx context.Context, deps Deps) (set *manifest.Set, problems []finding.Finding, err error) {
+	files, _, done, err := deps.OpenCommit(ctx, t.dir, t.since)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	if _, err := fs.Stat(files, t.manifests); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	return manifest.Load(files, t.manifests)
+}
+
+// said returns the problems of the tree that matter to what is asked for: errors of the
+// chosen projects, and with --since those that are new.
+func (d declared) said() []finding.Finding {
+	var all []finding.Finding
+	for _, p := range d.problems {
+		if p.Severity >= finding.Error && !d.known[p.Fingerprint()] && d.concerns(p.File) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// concerns tells whether a file belongs to the chosen projects.
+func (d declared) concerns(file string) bool {
+	if d.scope == nil || d.scope.Projects == nil {
+		return true
+	}
+	for name := range d.scope.Projects {
+		if strings.HasPrefix(file, d.set.Dir+"/manifests/"+name+"/") || strings.HasPrefix(file, d.set.Dir+"/images/"+name+"/") {
+			return true
+		}
+	}
+	return false
+}
