@@ -92,7 +92,7 @@ func (t *task) bring(ctx context.Context, b *blob) error {
 	if from == "" && hostOf(t.source) == t.host.name {
 		from = t.source
 	}
-	if from == "" && !t.Known.New {
+	if from == "" && t.asks() {
 		err = t.host.write(ctx, func() (err error) {
 			has, err = t.run.to.HasBlob(ctx, t.Repository, b.Digest)
 			return err

@@ -4,9 +4,11 @@
 package copier_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -50,13 +52,20 @@ func serve(t *testing.T) *server {
 		return "application/json", fmt.Appendf(nil, `{"errors":[{"code":%q}]}`, word)
 	}
 	faulty := s.Handler(inner, wrong)
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
 			w = &counted{w, s}
 		}
 		faulty.ServeHTTP(w, r)
 	}))
-	t.Cleanup(s.Close)
+	// A request that hangs ends with the server: who sends a body is not seen to leave.
+	base, cancel := context.WithCancel(context.Background())
+	s.Config.BaseContext = func(net.Listener) context.Context { return base }
+	s.Start()
+	t.Cleanup(func() {
+		cancel()
+		s.Close()
+	})
 	s.at = strings.TrimPrefix(s.URL, "http://")
 	return s
 }

@@ -235,27 +235,24 @@ func (l *loader) one(ctx context.Context, source, digest string) error {
 func (l *loader) collect(digest string, t *tree, sizes map[string]int64) error {
 	n := l.nodes[digest]
 	for _, d := range slices.Concat(n.children, n.blobs) {
-		if size, said := sizes[d.Digest]; said && size != d.Size {
+		size, said := sizes[d.Digest]
+		child := l.nodes[d.Digest]
+		switch {
+		case said && size != d.Size:
 			return audit.Fail(finding.Malformed, "%s is said to have %d bytes and %d", d.Digest, size, d.Size)
-		}
-	}
-	for _, c := range n.children {
-		if child := l.nodes[c.Digest]; child.Size != c.Size {
-			return audit.Fail(finding.Malformed, "%s has %d bytes, its index says %d", c.Digest, child.Size, c.Size)
-		}
-		if _, done := sizes[c.Digest]; done {
+		case child != nil && child.Size != d.Size:
+			return audit.Fail(finding.Malformed, "%s has %d bytes, its index says %d", d.Digest, child.Size, d.Size)
+		case said:
 			continue
 		}
-		sizes[c.Digest] = c.Size
-		if err := l.collect(c.Digest, t, sizes); err != nil {
-			return err
+		sizes[d.Digest] = d.Size
+		if child != nil {
+			if err := l.collect(d.Digest, t, sizes); err != nil {
+				return err
+			}
+		} else if !d.foreign() {
+			t.blobs = append(t.blobs, d)
 		}
-	}
-	for _, b := range n.blobs {
-		if _, done := sizes[b.Digest]; !done && !b.foreign() {
-			t.blobs = append(t.blobs, b)
-		}
-		sizes[b.Digest] = b.Size
 	}
 	t.nodes = append(t.nodes, n)
 	return nil

@@ -25,6 +25,9 @@ type task struct {
 
 	mu  sync.Mutex
 	out Outcome
+	// none says that the registry answered that there is no such repository. It saves
+	// questions about blobs, and decides nothing else.
+	none bool
 }
 
 // one copies a job to one of its targets.
@@ -214,9 +217,19 @@ func (t *task) standsFor(ctx context.Context, reference string) (digest string, 
 		return err
 	})
 	if gone(err) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.none = errors.Is(err, manifest.ErrNoRepository)
 		return "", nil
 	}
 	return digest, err
+}
+
+// asks tells whether a blob may be there already.
+func (t *task) asks() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.Known.New && !t.none
 }
 
 // there tells whether the repository has the image by its digest.
