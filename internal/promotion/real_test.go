@@ -135,3 +135,4 @@ func BenchmarkPlan(b *testing.B) {
 		})
 	}
 }
+
