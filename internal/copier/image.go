@@ -158,7 +158,7 @@ func (l *loader) load(ctx context.Context, source string, digests []string) ([]*
 	var trees []*tree
 	for _, d := range digests {
 		t := &tree{}
-		if err := l.collect(d, t, map[string]int64{}); err != nil {
+		if err := l.collect(l.nodes[d], t, map[string]int64{}, map[string]bool{}); err != nil {
 			return nil, fmt.Errorf("%s@%s: %w", source, d, err)
 		}
 		trees = append(trees, t)
@@ -231,29 +231,32 @@ func (l *loader) one(ctx context.Context, source, digest string) error {
 }
 
 // collect puts a manifest into a tree, after those below it. sizes holds what was said of
-// the size of each digest so far.
-func (l *loader) collect(digest string, t *tree, sizes map[string]int64) error {
-	n := l.nodes[digest]
+// the size of each digest so far, done what the tree has.
+func (l *loader) collect(n *node, t *tree, sizes map[string]int64, done map[string]bool) error {
 	for _, d := range slices.Concat(n.children, n.blobs) {
-		size, said := sizes[d.Digest]
-		child := l.nodes[d.Digest]
-		switch {
-		case said && size != d.Size:
+		if size, said := sizes[d.Digest]; said && size != d.Size {
 			return audit.Fail(finding.Malformed, "%s is said to have %d bytes and %d", d.Digest, size, d.Size)
-		case child != nil && child.Size != d.Size:
-			return audit.Fail(finding.Malformed, "%s has %d bytes, its index says %d", d.Digest, child.Size, d.Size)
-		case said:
-			continue
 		}
 		sizes[d.Digest] = d.Size
-		if child != nil {
-			if err := l.collect(d.Digest, t, sizes); err != nil {
+	}
+	for _, d := range n.children {
+		child := l.nodes[d.Digest]
+		if child.Size != d.Size {
+			return audit.Fail(finding.Malformed, "%s has %d bytes, its index says %d", d.Digest, child.Size, d.Size)
+		}
+		if !done[d.Digest] {
+			if err := l.collect(child, t, sizes, done); err != nil {
 				return err
 			}
-		} else if !d.foreign() {
+		}
+	}
+	for _, d := range n.blobs {
+		if blob := "blob " + d.Digest; !done[blob] && !d.foreign() {
+			done[blob] = true
 			t.blobs = append(t.blobs, d)
 		}
 	}
+	done[n.Digest] = true
 	t.nodes = append(t.nodes, n)
 	return nil
 }

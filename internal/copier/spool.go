@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -271,7 +270,7 @@ func (s *spool) pour(f *fill, b *blob, body io.Reader, to io.Writer) error {
 		at += int64(n)
 		f.grow(at)
 		s.count(n)
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // a connection that broke wraps it
 			break
 		}
 		if err != nil {

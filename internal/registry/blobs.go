@@ -113,9 +113,9 @@ func (b *reading) Read(p []byte) (int, error) {
 			return 0, audit.Fail(finding.TooLarge, "%s@%s has more than the %d bytes that its manifest says", b.repo, b.digest, b.size)
 		case n > 0 || err == nil:
 			return n, nil
-		case errors.Is(err, io.EOF) && b.at == b.size:
+		case err == io.EOF && b.at == b.size: //nolint:errorlint // a connection that broke wraps it
 			return 0, io.EOF
-		case errors.Is(err, io.EOF):
+		case err == io.EOF: //nolint:errorlint // as above
 			err = audit.Fail(finding.Malformed, "%s@%s has %d bytes, its manifest says %d", b.repo, b.digest, b.at, b.size)
 		}
 		b.drop()

@@ -4,7 +4,6 @@
 package registry
 
 import (
-	"errors"
 	"io"
 	"sync"
 )
@@ -38,7 +37,7 @@ type watched struct {
 
 func (w watched) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's own word
 		w.own.set(err)
 	}
 	return n, err
