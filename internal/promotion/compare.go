@@ -237,6 +237,14 @@ func (c *Comparison) Unread(r Repository) {
 	}
 }
 
+// Unknown tells that not every mirror that is to hold the image could be asked.
+func (c *Comparison) Unknown(path string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.byPath[path]
+	return s == nil || !s.unread.empty()
+}
+
 func (c *Comparison) told(name string, tell func(*visit) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -23,6 +23,9 @@ const (
 	RuleLost   = "PROMOTE-2" // a digest is neither in the source nor on any mirror
 	RuleBroken = "PROMOTE-3" // a manifest that could not be understood whole
 	RuleUsed   = "PROMOTE-4" // a tag that is also declared for a digest that is none
+	RuleFailed = "PROMOTE-5" // a mirror that did not get what it was to get
+	RuleFrozen = "PROMOTE-6" // a project that must not change at present
+	RulePhase  = "PROMOTE-7" // what follows the copy and could not be done
 )
 
 // Copy is one image of one project that is missing on some mirrors, in the same way on

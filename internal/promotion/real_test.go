@@ -135,4 +135,3 @@ func BenchmarkPlan(b *testing.B) {
 		})
 	}
 }
-

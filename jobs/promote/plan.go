@@ -117,6 +117,7 @@ func (f *planFlags) check() error {
 type planned struct {
 	declared
 	since    string
+	compared *promotion.Comparison
 	projects []*promotion.Project
 	coverage []finding.Coverage // none where an inventory was read
 	findings []finding.Finding
@@ -129,16 +130,35 @@ func (f *planFlags) make(ctx context.Context, deps Deps, progress *progress) (p 
 		return p, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	return f.compare(ctx, deps, d, progress)
+	var registry Registry
+	if f.inventory == "" {
+		if registry, err = f.connect(deps); err != nil {
+			return p, err
+		}
+	}
+	return f.compare(ctx, d, registry, progress)
 }
 
-func (f *planFlags) compare(ctx context.Context, deps Deps, d declared, progress *progress) (p planned, err error) {
-	p.declared, p.since = d, f.since
+func (f *planFlags) connect(deps Deps) (Registry, error) {
+	registry, err := deps.Registry(f.reach)
+	if err != nil {
+		return nil, fmt.Errorf("registries: %w", err)
+	}
+	return registry, nil
+}
+
+// compare asks a registry, or reads the inventory where there is one.
+func (f *planFlags) compare(ctx context.Context, d declared, registry Registry, progress *progress) (p planned, err error) {
 	c := promotion.Compare(d.set, d.problems, d.scope)
+	p.declared, p.since, p.compared = d, f.since, c
 	if f.inventory != "" {
 		err = f.readInventory(c)
 	} else {
-		p.coverage, err = f.readRegistries(ctx, deps, c, progress)
+		var cover finding.Coverage
+		r := reader{registry: registry, parallel: f.parallel, tell: progress.read}
+		cover, err = r.compare(ctx, c)
+		p.coverage = []finding.Coverage{cover}
+		progress.end()
 	}
 	if err != nil {
 		return p, err
@@ -166,17 +186,6 @@ func (f *planFlags) readInventory(c *promotion.Comparison) (err error) {
 		return fmt.Errorf("flag --inventory: %w", err)
 	}
 	return nil
-}
-
-func (f *planFlags) readRegistries(ctx context.Context, deps Deps, c *promotion.Comparison, progress *progress) ([]finding.Coverage, error) {
-	registry, err := deps.Registry(f.reach)
-	if err != nil {
-		return nil, fmt.Errorf("registries: %w", err)
-	}
-	r := reader{registry: registry, parallel: f.parallel, tell: progress.read}
-	cover, err := r.compare(ctx, c)
-	progress.end()
-	return []finding.Coverage{cover}, err
 }
 
 // complete tells that all is known, and that nothing that is declared is held.

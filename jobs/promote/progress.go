@@ -39,6 +39,13 @@ func (p *progress) read(part string, done, total int) {
 	p.tell(func() string { return fmt.Sprintf("%s: %d of %d repositories read", part, done, total) })
 }
 
+// restart begins what the remaining time is guessed from.
+func (p *progress) restart() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.started = time.Now()
+}
+
 // tell shows a line, if it is time for one.
 func (p *progress) tell(line func() string) {
 	p.mu.Lock()
@@ -68,4 +75,26 @@ func (p *progress) end() {
 		fmt.Fprintf(p.out, "\r%-*s\r", p.width, "")
 		p.width = 0
 	}
+}
+
+// remaining guesses how long the rest takes; 0 where nothing can be said yet.
+func (p *progress) remaining(done, total int) time.Duration {
+	if done == 0 || done >= total {
+		return 0
+	}
+	perTarget := time.Since(p.started) / time.Duration(done)
+	return (perTarget * time.Duration(total-done)).Round(time.Second)
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, units := float64(n)/unit, "KMGTPE"
+	for value >= unit && len(units) > 1 {
+		value, units = value/unit, units[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", value, units[0])
 }

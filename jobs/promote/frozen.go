@@ -1,0 +1,89 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/steward/internal/freeze"
+	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/settings"
+)
+
+// brake tells whether a project must not be promoted at present. It reads the file of
+// freezes anew each time, at what --rev names by then.
+type brake struct {
+	tree   tree
+	deps   Deps
+	scopes freeze.Scopes
+}
+
+// scopesOf reads the scopes of all repositories of steward.yaml; "" is no file. A name that
+// means different folders in two repositories means all of them.
+func scopesOf(config string) (freeze.Scopes, error) {
+	if config == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(config)
+	if err != nil {
+		return nil, fmt.Errorf("flag --config: %w", err)
+	}
+	s, err := settings.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("flag --config: %w", err)
+	}
+	scopes := freeze.Scopes{}
+	for _, repo := range s.Repos {
+		for name, folders := range repo.Scopes {
+			scopes[name] = append(scopes[name], folders...)
+		}
+	}
+	return scopes, nil
+}
+
+// holding returns why a project is frozen; "" if it is not. What cannot be understood
+// freezes everything.
+func (b brake) holding(ctx context.Context, m *manifest.Manifest) (why string, err error) {
+	raw, err := b.file(ctx)
+	if err != nil {
+		return "", err
+	}
+	set, err := freeze.Load(nil, raw, b.scopes, b.deps.now())
+	if err != nil && len(set.All()) == 0 {
+		return "", fmt.Errorf("read %s: %w", freeze.File, err)
+	}
+	var reasons []string
+	for _, f := range set.Holding([]string{m.File, m.Images}) {
+		reason := f.Scope + ": " + f.Reason
+		if !f.Until.IsZero() {
+			reason += ", until " + f.Until.UTC().Format("2006-01-02 15:04 MST")
+		}
+		reasons = append(reasons, reason)
+	}
+	slices.Sort(reasons)
+	return strings.Join(reasons, "; "), nil
+}
+
+// file reads freeze.yaml; nil if there is none.
+func (b brake) file(ctx context.Context) (raw []byte, err error) {
+	files, _, done, err := b.deps.OpenCommit(ctx, b.tree.dir, b.tree.rev)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", freeze.File, err)
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	raw, err = fs.ReadFile(files, freeze.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", freeze.File, err)
+	}
+	return raw, nil
+}

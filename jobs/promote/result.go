@@ -1,0 +1,252 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/job"
+	"sigs.k8s.io/steward/internal/markdown"
+	"sigs.k8s.io/steward/internal/promotion"
+	"sigs.k8s.io/steward/internal/report"
+)
+
+// runVersion is raised when a field of the JSON form changes its meaning or goes.
+const runVersion = 1
+
+// runResult is the JSON form of what a run did.
+type runResult struct {
+	Version     int                `json:"version"`
+	Commit      string             `json:"commit"`
+	Since       string             `json:"since,omitempty"`
+	Started     time.Time          `json:"started"`
+	Ended       time.Time          `json:"ended"`
+	Complete    bool               `json:"complete"`
+	Interrupted bool               `json:"interrupted,omitempty"`
+	Projects    []*projectResult   `json:"projects"`
+	Mirrors     []mirrorResult     `json:"mirrors"`
+	Findings    []finding.Finding  `json:"findings"`
+	Coverage    []finding.Coverage `json:"coverage"`
+}
+
+// projectResult is what became of one project's plan. Targets are images times mirrors.
+type projectResult struct {
+	Name    string                 `json:"name"`
+	Targets int                    `json:"targets"`
+	Done    int                    `json:"done"`
+	Failed  int                    `json:"failed"`
+	Bytes   int64                  `json:"bytes"` // of layers that were sent
+	Left    int                    `json:"left"`  // images of which something is left to do
+	Frozen  string                 `json:"frozen,omitempty"`
+	Phases  map[string]phaseResult `json:"phases,omitempty"`
+
+	copied, failed map[string]bool // images that arrived, or did not, somewhere
+	failures       map[int][]failure
+}
+
+type phaseResult struct {
+	Done   int `json:"done"`
+	Failed int `json:"failed"`
+}
+
+type mirrorResult struct {
+	Name   string `json:"name"`
+	Done   int    `json:"done"`
+	Failed int    `json:"failed"`
+	Bytes  int64  `json:"bytes"`
+
+	told int
+}
+
+// result puts together what a run did.
+func (r *runner) result(started, ended time.Time, interrupted bool) runResult {
+	out := runResult{
+		Version: runVersion, Commit: r.commit, Since: r.since, Started: started.UTC(), Ended: ended.UTC(), Interrupted: interrupted,
+		Projects: []*projectResult{}, Mirrors: r.mirrors, Coverage: r.coverage,
+		Findings: slices.Concat(r.findings, r.found),
+	}
+	for _, p := range r.projects {
+		if n := p.Count().Targets; n > 0 {
+			r.of(p.Manifest).Targets = n
+		}
+	}
+	left := 0
+	for _, name := range slices.Sorted(maps.Keys(r.results)) {
+		p := r.results[name]
+		p.Left = len(r.journal.of(name))
+		out.Projects = append(out.Projects, p)
+		out.Findings = append(out.Findings, r.failures(p)...)
+		left += p.Failed + p.Targets - p.Done
+	}
+	finding.Sort(out.Findings)
+	waits := slices.ContainsFunc(out.Findings, func(f finding.Finding) bool { return f.Rule == promotion.RuleFrozen })
+	out.Complete = !interrupted && left == 0 && !waits && finding.Complete(out.Coverage) && finding.AtLeast(out.Findings, finding.Error) == 0
+	return out
+}
+
+// failures is a finding for each mirror that a project could not be copied to.
+func (r *runner) failures(p *projectResult) []finding.Finding {
+	var all []finding.Finding
+	for _, m := range slices.Sorted(maps.Keys(p.failures)) {
+		list := p.failures[m]
+		first := list[0]
+		all = append(all, finding.Finding{
+			Rule: promotion.RuleFailed, Severity: finding.Error, Object: r.set.Mirrors[m], Field: p.Name,
+			File: r.set.Dir + "/images/" + p.Name + "/images.yaml", Line: first.copy.Line,
+			Message: fmt.Sprintf("%d images of %s did not arrive; %s@%s: %s", len(list), p.Name, first.copy.Path, first.copy.Digest, reason(first.err)),
+			Fix:     "run again when the mirror works: only what is left is copied",
+		})
+	}
+	return all
+}
+
+// conclude shows and keeps the result, and says how the run ended: 1 beats 3.
+func (f *runFlags) conclude(cmd *cobra.Command, r runResult, failed error) error {
+	errs := []error{failed, r.write(cmd.OutOrStdout(), f.output)}
+	if f.artifacts != "" {
+		errs = append(errs, r.save(f.artifacts))
+	}
+	if f.metrics != "" {
+		if err := writeFile(f.metrics, func(w io.Writer) error { r.metrics(w); return nil }); err != nil {
+			errs = append(errs, fmt.Errorf("flag --metrics: %w", err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if !r.Complete {
+		return &job.Exit{Code: job.Incomplete, Message: "promote run: something is left to do"}
+	}
+	return nil
+}
+
+func (r runResult) options() report.Options {
+	return report.Options{Title: "promote run", Commit: r.Commit, Coverage: r.Coverage, Started: r.Started, Ended: r.Ended}
+}
+
+func (r runResult) write(w io.Writer, format string) error {
+	out := bufio.NewWriter(w)
+	var err error
+	switch format {
+	case "json":
+		err = r.json(out)
+	case "markdown":
+		r.markdown(out)
+		err = report.Write(out, format, r.Findings, r.options())
+	default:
+		r.text(out)
+		err = report.Write(out, format, r.Findings, r.options())
+	}
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("show result: %w", err)
+	}
+	return nil
+}
+
+func (r runResult) json(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}
+
+func (p *projectResult) state() string {
+	var parts []string
+	if p.Frozen != "" {
+		parts = append(parts, "frozen")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Phases)) {
+		parts = append(parts, fmt.Sprintf("%s %d of %d", name, p.Phases[name].Done, p.Phases[name].Done+p.Phases[name].Failed))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (r runResult) text(w io.Writer) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(r.Projects) > 0 {
+		fmt.Fprintln(table, "PROJECT\tTARGETS\tCOPIED\tFAILED\tSENT\t")
+	}
+	for _, p := range r.Projects {
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\t%s\n", report.Shown(p.Name, 100), p.Targets, p.Done, p.Failed, size(p.Bytes), p.state())
+	}
+	fmt.Fprintln(table, "\nMIRROR\tCOPIED\tFAILED\tSENT")
+	for _, m := range r.Mirrors {
+		fmt.Fprintf(table, "%s\t%d\t%d\t%s\n", m.Name, m.Done, m.Failed, size(m.Bytes))
+	}
+	_ = table.Flush() // the writer below keeps its error
+	fmt.Fprintln(w)
+}
+
+func (r runResult) markdown(w io.Writer) {
+	if len(r.Projects) > 0 {
+		fmt.Fprintln(w, "| project | targets | copied | failed | sent | |\n|---|--:|--:|--:|--:|---|")
+	}
+	for _, p := range r.Projects {
+		fmt.Fprintf(w, "| %s | %d | %d | %d | %s | %s |\n", markdown.Cell(p.Name), p.Targets, p.Done, p.Failed, size(p.Bytes), p.state())
+	}
+	fmt.Fprintln(w, "\n| mirror | copied | failed | sent |\n|---|--:|--:|--:|")
+	for _, m := range r.Mirrors {
+		fmt.Fprintf(w, "| %s | %d | %d | %s |\n", markdown.Cell(m.Name), m.Done, m.Failed, size(m.Bytes))
+	}
+	fmt.Fprintln(w)
+}
+
+// save writes the files that Prow's pages and other jobs read.
+func (r runResult) save(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("save artifacts: %w", err)
+	}
+	errs := []error{writeFile(filepath.Join(dir, "promote.json"), r.json)}
+	for file, format := range map[string]string{"junit_promote.xml": "junit", "report.json": "json", "report.html": "html"} {
+		errs = append(errs, writeFile(filepath.Join(dir, file), func(w io.Writer) error { return report.Write(w, format, r.Findings, r.options()) }))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("save artifacts: %w", err)
+	}
+	return nil
+}
+
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// metrics writes the run's numbers in Prometheus' text format.
+func (r runResult) metrics(w io.Writer) {
+	complete := 0
+	if r.Complete {
+		complete = 1
+	}
+	fmt.Fprintf(w, "# TYPE steward_promote_complete gauge\nsteward_promote_complete %d\n", complete)
+	fmt.Fprintf(w, "# TYPE steward_promote_ended_timestamp_seconds gauge\nsteward_promote_ended_timestamp_seconds %d\n", r.Ended.Unix())
+	fmt.Fprintf(w, "# TYPE steward_promote_duration_seconds gauge\nsteward_promote_duration_seconds %.3f\n", r.Ended.Sub(r.Started).Seconds())
+	fmt.Fprintln(w, "# TYPE steward_promote_targets gauge")
+	for _, m := range r.Mirrors {
+		fmt.Fprintf(w, "steward_promote_targets{mirror=%q,result=\"copied\"} %d\n", m.Name, m.Done)
+		fmt.Fprintf(w, "steward_promote_targets{mirror=%q,result=\"failed\"} %d\n", m.Name, m.Failed)
+	}
+	fmt.Fprintln(w, "# TYPE steward_promote_sent_bytes gauge")
+	for _, m := range r.Mirrors {
+		fmt.Fprintf(w, "steward_promote_sent_bytes{mirror=%q} %d\n", m.Name, m.Bytes)
+	}
+}

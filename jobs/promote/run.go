@@ -1,0 +1,233 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sigs.k8s.io/steward/internal/copier"
+	"sigs.k8s.io/steward/internal/state"
+)
+
+func runCommand(deps Deps) *cobra.Command {
+	var flags runFlags
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Copy what is missing to the mirrors, then sign and attest it",
+		Long: `Compare what promoter manifests declare with what the mirrors hold, copy what is
+missing, prove that it arrived, and do for it what follows the copy. Without --confirm
+nothing is written anywhere; what would be is shown.
+
+With --confirm, --state keeps the lock, the last commit and what is left to do, so that
+a run that was killed, or could not reach a mirror, is completed by the next one from
+any machine. An older commit than the last one is refused. A project that is frozen in
+freeze.yaml waits; what is wrong in one project concerns no other.
+
+Exit code 0: all is as declared; 3: something is left, and the report says what; 1: an
+error.`,
+		Example: `  steward promote run --dir ~/k8s.io --since HEAD~1
+  steward promote run --dir ~/k8s.io --rev HEAD --state gs://example-steward --confirm
+  steward promote run --dir ~/k8s.io --project k8s-staging-coredns --phases copy \
+      --state file:///var/lib/steward --confirm`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd, deps) },
+	}
+	flags.register(cmd, deps)
+	finish(cmd)
+	return cmd
+}
+
+// runFlags are those of `steward promote run`.
+type runFlags struct {
+	planFlags
+	confirm   bool
+	state     string
+	config    string
+	lockFor   time.Duration
+	phases    []string
+	spool     string
+	attached  bool
+	artifacts string
+	metrics   string
+}
+
+func (f *runFlags) register(cmd *cobra.Command, deps Deps) {
+	flags := cmd.Flags()
+	f.planFlags.register(flags, "HEAD")
+	flags.BoolVar(&f.confirm, "confirm", false, "write; without it, show what would be written")
+	flags.StringVar(&f.state, "state", "", "where the lock, the last commit and what is left are kept: file:///DIR or gs://BUCKET/PREFIX; needed with --confirm")
+	flags.StringVar(&f.config, "config", "", "steward.yaml, which says what the scopes of freeze.yaml are; without it only the scope all is known, and any other freezes everything")
+	flags.DurationVar(&f.lockFor, "lock-for", time.Minute, "how long the lock of a run that died is respected, and waited for")
+	flags.StringSliceVar(&f.phases, "phases", phaseNames(deps), "what is done, of "+strings.Join(phaseNames(deps), ", ")+"; what is not stays to be done")
+	flags.StringVar(&f.spool, "spool", "", "directory for layers on their way; default the system's for temporary files")
+	flags.BoolVar(&f.attached, "attached", true, "take along what is attached to an image in its source: signatures, attestations, bills of materials")
+	flags.StringVar(&f.artifacts, "artifacts", os.Getenv("ARTIFACTS"), "directory for promote.json, junit_promote.xml, report.json and report.html; default $ARTIFACTS")
+	flags.StringVar(&f.metrics, "metrics", "", "file for the run's numbers in Prometheus' text format")
+}
+
+func (f *runFlags) check(deps Deps) error {
+	errs := []error{f.planFlags.check(), checkPhases(deps, f.phases)}
+	if f.rev == "" {
+		errs = append(errs, errors.New("flag --rev: only what is committed is promoted"))
+	}
+	if f.confirm && f.state == "" {
+		errs = append(errs, errors.New("flag --confirm: goes with --state, where the lock is"))
+	}
+	if f.confirm && f.inventory != "" {
+		errs = append(errs, errors.New("flag --inventory: goes without --confirm: before anything is written, the mirrors themselves are asked"))
+	}
+	if f.lockFor < time.Second {
+		errs = append(errs, errors.New("flag --lock-for: at least a second"))
+	}
+	return errors.Join(errs...)
+}
+
+func (f *runFlags) run(cmd *cobra.Command, deps Deps) (err error) {
+	if err := f.check(deps); err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	var store state.Store
+	if f.state != "" {
+		if store, err = deps.OpenState(ctx, f.state); err != nil {
+			return fmt.Errorf("flag --state: %w", err)
+		}
+	}
+	if !f.confirm {
+		return f.preview(cmd, deps, store)
+	}
+	held, err := state.Take(ctx, store, lockKey, f.lockFor, func(text string) { note(cmd, text) })
+	if err != nil {
+		return fmt.Errorf("flag --state: %w", err)
+	}
+	defer func() { err = errors.Join(err, held.Release()) }()
+	err = f.apply(cmd, held.Context(), deps, store)
+	if lost := held.Lost(); lost != nil {
+		return lost
+	}
+	return err
+}
+
+func note(cmd *cobra.Command, text string) { fmt.Fprintln(cmd.ErrOrStderr(), "promote: "+text) }
+
+// preview shows what a run would do.
+func (f *runFlags) preview(cmd *cobra.Command, deps Deps, store state.Store) (err error) {
+	ctx := cmd.Context()
+	d, done, err := f.tree.open(ctx, deps)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	if store != nil {
+		j, err := openJournal(ctx, store)
+		if err != nil {
+			return err
+		}
+		d.widen(j)
+		for project := range j.projects {
+			if n := len(j.of(project)); n > 0 {
+				note(cmd, fmt.Sprintf("%s: %d images are left of an earlier run", project, n))
+			}
+		}
+	}
+	var registry Registry
+	if f.inventory == "" {
+		if registry, err = f.connect(deps); err != nil {
+			return err
+		}
+	}
+	p, err := f.compare(ctx, d, registry, newProgress(cmd.ErrOrStderr()))
+	if err != nil {
+		return err
+	}
+	if err := p.write(cmd.OutOrStdout(), f.output); err != nil {
+		return err
+	}
+	note(cmd, "nothing was written; --confirm does it")
+	return p.ending(false)
+}
+
+// widen puts what is left of earlier runs into a scope that is narrower than everything.
+func (d *declared) widen(j *journal) {
+	if d.scope == nil || d.scope.Digests == nil {
+		return
+	}
+	for _, images := range j.projects {
+		for _, p := range images {
+			d.scope.Add(p.Path, p.Digest, nil)
+		}
+	}
+}
+
+// apply is a run that writes.
+func (f *runFlags) apply(cmd *cobra.Command, ctx context.Context, deps Deps, store state.Store) (err error) { //nolint:revive // ctx ends with the lock
+	started := deps.now()
+	d, done, err := f.tree.open(ctx, deps)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	j, err := openJournal(ctx, store)
+	if err != nil {
+		return err
+	}
+	if err := f.refuseOlder(ctx, deps, j, d.commit); err != nil {
+		return err
+	}
+	scopes, err := scopesOf(f.config)
+	if err != nil {
+		return err
+	}
+	registry, err := f.connect(deps)
+	if err != nil {
+		return err
+	}
+	d.widen(j)
+	progress := newProgress(cmd.ErrOrStderr())
+	p, err := f.compare(ctx, d, registry, progress)
+	if err != nil {
+		return err
+	}
+	r := &runner{
+		planned: p, deps: deps, journal: j, registry: registry, progress: progress,
+		brake:   brake{f.tree, deps, scopes},
+		copier:  copier.New(registry, registry, copier.Options{Dir: f.spool, Attached: f.attached}),
+		copying: slices.Contains(f.phases, copyPhase), all: phaseNames(deps), results: map[string]*projectResult{},
+	}
+	for _, later := range laterPhases(deps) {
+		if slices.Contains(f.phases, later.name) {
+			r.phases = append(r.phases, later)
+		}
+	}
+	if err := j.begin(ctx, applied{d.commit, started.UTC()}); err != nil {
+		return err
+	}
+	failed := r.run(ctx)
+	progress.end()
+	return f.conclude(cmd, r.result(started, deps.now(), ctx.Err() != nil), failed)
+}
+
+// refuseOlder keeps a run from going back behind the last one.
+func (f *runFlags) refuseOlder(ctx context.Context, deps Deps, j *journal, commit string) error {
+	last, err := j.last(ctx)
+	if err != nil || last == "" || last == commit {
+		return err
+	}
+	follows, err := deps.Ancestor(ctx, f.dir, last, commit)
+	if err != nil {
+		return fmt.Errorf("compare with the last commit that was promoted (fetch it, or remove %s from --state if it is gone for good): %w", appliedKey, err)
+	}
+	if !follows {
+		return fmt.Errorf("commit %s does not contain %s, the last one that was promoted: give --rev a newer one", commit, last)
+	}
+	return nil
+}
