@@ -113,6 +113,15 @@ func loopback(host string) bool {
 
 // DefaultCredentials are those that gcloud, a key file or the machine provides, for reading.
 func DefaultCredentials(ctx context.Context) (func(context.Context) (secret.String, error), error) {
+	return defaultCredentials(ctx, scope)
+}
+
+// WritingCredentials are the same, for whatever their roles allow.
+func WritingCredentials(ctx context.Context) (func(context.Context) (secret.String, error), error) {
+	return defaultCredentials(ctx, writeScope)
+}
+
+func defaultCredentials(ctx context.Context, scope string) (func(context.Context) (secret.String, error), error) {
 	// The source outlives ctx, and refreshes by itself.
 	ctx = context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, &http.Client{Timeout: 30 * time.Second})
 	found, err := google.FindDefaultCredentials(ctx, scope)

@@ -27,7 +27,7 @@ func promoteRegistry(r jobs.PromoteReach) (jobs.PromoteRegistry, error) {
 		Pace: pace.Options{Rate: r.Rate}, Quota: registry.GoogleQuota, Keys: authn.DefaultKeychain, Endpoints: r.Registries,
 	}
 	if len(r.Registries) == 0 {
-		if token, err := gcp.DefaultCredentials(context.Background()); err == nil {
+		if token, err := gcp.WritingCredentials(context.Background()); err == nil {
 			opts.Google = token
 		}
 	} else {
