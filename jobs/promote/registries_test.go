@@ -37,7 +37,7 @@ type registries struct {
 	mu       sync.Mutex
 	hosts    map[string]http.Handler
 	held     map[string]map[string]bool // digests of HOST/REPOSITORY
-	down     map[string]bool            // hosts that answer 503
+	down     map[string]bool            // hosts that answer 503; "write HOST" for writes alone, "deny HOST" for 403
 	requests []string                   // METHOD HOST PATH
 	reached  chan struct{}              // closed at the request of number until
 	until    int
@@ -54,9 +54,9 @@ func (r *registries) address() string { return r.server.Listener.Addr().String()
 
 // ServeHTTP implements http.Handler.
 func (r *registries) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	handler, down := r.enter(req)
-	if down {
-		w.WriteHeader(http.StatusServiceUnavailable)
+	handler, failure := r.enter(req)
+	if failure != 0 {
+		w.WriteHeader(failure)
 		return
 	}
 	rest := strings.TrimPrefix(req.URL.Path, "/v2/")
@@ -80,19 +80,26 @@ func (r *registries) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	handler.ServeHTTP(w, req)
 }
 
-func (r *registries) enter(req *http.Request) (http.Handler, bool) {
+func (r *registries) enter(req *http.Request) (h http.Handler, failure int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests = append(r.requests, req.Method+" "+req.Host+" "+req.URL.Path)
 	if len(r.requests) == r.until {
 		close(r.reached)
 	}
-	h := r.hosts[req.Host]
+	h = r.hosts[req.Host]
 	if h == nil {
 		h = registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true))
 		r.hosts[req.Host] = h
 	}
-	return h, r.down[req.Host]
+	read := req.Method == http.MethodGet || req.Method == http.MethodHead
+	switch {
+	case r.down[req.Host], !read && r.down["write "+req.Host]:
+		failure = http.StatusServiceUnavailable
+	case r.down["deny "+req.Host]:
+		failure = http.StatusForbidden
+	}
+	return h, failure
 }
 
 func (r *registries) hold(repository, digest string) {
