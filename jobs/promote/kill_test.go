@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -72,7 +73,7 @@ type program struct {
 
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
-	p := &program{cmd: exec.Command("steward", append([]string{"promote", "run", "--confirm", "--lock-for=1s", "-o", "json"}, args...)...)}
+	p := &program{cmd: exec.Command("steward", append([]string{"promote", "run", "--confirm", "--lock-for=1s", "--rate=10000", "-o", "json"}, args...)...)}
 	disk := t.TempDir()
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = disk, &p.stdout, &p.stderr
 	p.cmd.Env = append(os.Environ(), "TMPDIR="+disk)
@@ -184,7 +185,7 @@ func TestInterrupt(t *testing.T) {
 	reached := r.waitFor(150)
 	p := start(t, "--dir="+dir, "--registry=*="+r.address(), "--state=file://"+state, "--artifacts="+artifacts)
 	<-reached
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	err := p.cmd.Wait()
