@@ -5,6 +5,7 @@ package promote
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -75,9 +76,7 @@ func (p planned) write(w io.Writer, format string) error {
 	var err error
 	switch format {
 	case "json":
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(f)
+		err = f.json(out)
 	case "markdown":
 		f.markdown(out)
 		err = p.report(out, format)
@@ -92,6 +91,40 @@ func (p planned) write(w io.Writer, format string) error {
 		return fmt.Errorf("show plan: %w", err)
 	}
 	return nil
+}
+
+// json writes the file copy by copy, each on a line: the whole of it in memory would be
+// several times what a plan is.
+func (f planFile) json(w io.Writer) error {
+	projects := f.Projects
+	f.Projects = nil
+	raw, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	head, tail, _ := bytes.Cut(raw, []byte(`"projects":null`))
+	fmt.Fprintf(w, "%s\n\"projects\":[", head)
+	comma := ""
+	for _, p := range projects {
+		copies := p.Copies
+		p.Copies = nil
+		if raw, err = json.Marshal(p); err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%s\n%s[", comma, bytes.TrimSuffix(raw, []byte("null}")))
+		comma = ""
+		for _, c := range copies {
+			if raw, err = json.Marshal(c); err != nil {
+				return err
+			}
+			fmt.Fprintf(w, "%s\n%s", comma, raw)
+			comma = ","
+		}
+		fmt.Fprint(w, "]}")
+		comma = ","
+	}
+	_, err = fmt.Fprintf(w, "]\n%s\n", tail)
+	return err
 }
 
 // report shows what is wrong, where anything is.
