@@ -125,7 +125,7 @@ func step(t *testing.T, n int, before, set *manifest.Set, problems []finding.Fin
 		}
 	}
 	var inventory strings.Builder
-	if err := snapshot(&inventory, before); err != nil {
+	if err := snapshot(&inventory, before, looked); err != nil {
 		t.Fatal(err)
 	}
 	want := added(before, set, looked)

@@ -66,12 +66,13 @@ type applied struct {
 // journal is what runs leave for later ones. Whoever holds the lock is the only writer.
 type journal struct {
 	store    state.Store
+	lost     func() error                  // not nil once somebody else holds the lock
 	projects map[string]map[string]pending // by project and key
 }
 
-// openJournal reads what is left of earlier runs.
-func openJournal(ctx context.Context, s state.Store) (*journal, error) {
-	j := &journal{s, map[string]map[string]pending{}}
+// openJournal reads what is left of earlier runs. lost is asked before each write.
+func openJournal(ctx context.Context, s state.Store, lost func() error) (*journal, error) {
+	j := &journal{s, lost, map[string]map[string]pending{}}
 	keys, err := s.List(ctx, pendingKey)
 	if err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
@@ -120,6 +121,9 @@ func (j *journal) put(project string, p pending) {
 
 // save writes what is left of a project.
 func (j *journal) save(ctx context.Context, project string) error {
+	if err := j.lost(); err != nil {
+		return err
+	}
 	key := pendingKey + keyOf(project) + ".json"
 	left := j.of(project)
 	if len(left) == 0 {

@@ -19,6 +19,24 @@ import (
 	"sigs.k8s.io/steward/internal/state"
 )
 
+func kept() error { return nil }
+
+// TestLostLock (PR-15): who lost the lock writes nothing.
+func TestLostLock(t *testing.T) {
+	s := openStore(t)
+	j, err := openJournal(t.Context(), s, func() error { return state.ErrLost })
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.put("p", pending{Path: "x", Digest: "sha256:1", Phases: []string{"copy"}})
+	if err := j.save(t.Context(), "p"); !errors.Is(err, state.ErrLost) {
+		t.Errorf("got %v", err)
+	}
+	if keys, err := s.List(t.Context(), ""); err != nil || len(keys) != 0 {
+		t.Errorf("keys %v, %v", keys, err)
+	}
+}
+
 func openStore(t *testing.T) state.Store {
 	t.Helper()
 	s, err := disk.Open(t.TempDir())
@@ -30,7 +48,7 @@ func openStore(t *testing.T) state.Store {
 
 func TestJournal(t *testing.T) {
 	s := openStore(t)
-	j, err := openJournal(t.Context(), s)
+	j, err := openJournal(t.Context(), s, kept)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +59,7 @@ func TestJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if j, err = openJournal(t.Context(), s); err != nil {
+	if j, err = openJournal(t.Context(), s, kept); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(j.of("Odd Name")); got != "[{x sha256:1  [] [copy sign] } {y sha256:2  [] [sign] }]" {
@@ -64,7 +82,7 @@ func TestJournal(t *testing.T) {
 		if err := state.Replace(t.Context(), s, pendingKey+"p.json", []byte(broken)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := openJournal(t.Context(), s); err == nil || !strings.Contains(err.Error(), "is not one of this program") {
+		if _, err := openJournal(t.Context(), s, kept); err == nil || !strings.Contains(err.Error(), "is not one of this program") {
 			t.Errorf("%q: %v", broken, err)
 		}
 	}
@@ -72,7 +90,7 @@ func TestJournal(t *testing.T) {
 
 func TestLastCommit(t *testing.T) {
 	s := openStore(t)
-	j, err := openJournal(t.Context(), s)
+	j, err := openJournal(t.Context(), s, kept)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +135,7 @@ func TestPhases(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openStore(t)
-	j, err := openJournal(t.Context(), s)
+	j, err := openJournal(t.Context(), s, kept)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +173,7 @@ func TestPhases(t *testing.T) {
 		if err := r.run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if j, err = openJournal(t.Context(), s); err != nil {
+		if j, err = openJournal(t.Context(), s, kept); err != nil {
 			t.Fatal(err)
 		}
 		return signed, r

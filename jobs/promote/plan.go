@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/job"
@@ -56,7 +55,7 @@ Exit code 0: nothing is wrong; 2: with --detailed-exitcode, something is to be c
 			return p.ending(detailed)
 		},
 	}
-	flags.register(cmd.Flags(), "")
+	flags.register(cmd, "")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "end with 2 where something is to be copied")
 	finish(cmd)
 	return cmd
@@ -80,8 +79,9 @@ type planFlags struct {
 	reach      Reach
 }
 
-func (f *planFlags) register(flags *pflag.FlagSet, rev string) {
-	f.tree.register(flags, rev)
+func (f *planFlags) register(cmd *cobra.Command, rev string) {
+	f.tree.register(cmd, rev)
+	flags := cmd.Flags()
 	flags.StringVar(&f.inventory, "inventory", "", `file that says what mirrors hold, {"HOST/REPOSITORY": {"sha256:…": ["TAG"]}}, instead of asking them; - is standard input`)
 	flags.StringVarP(&f.output, "output", "o", "text", "format: "+strings.Join(formats(), ", "))
 	flags.IntVar(&f.parallel, "parallel", 64, "what is read at once, at the most")

@@ -62,7 +62,7 @@ type runFlags struct {
 
 func (f *runFlags) register(cmd *cobra.Command, deps Deps) {
 	flags := cmd.Flags()
-	f.planFlags.register(flags, "HEAD")
+	f.planFlags.register(cmd, "HEAD")
 	flags.BoolVar(&f.confirm, "confirm", false, "write; without it, show what would be written")
 	flags.StringVar(&f.state, "state", "", "where the lock, the last commit and what is left are kept: file:///DIR or gs://BUCKET/PREFIX; needed with --confirm")
 	flags.StringVar(&f.config, "config", "", "steward.yaml, which says what the scopes of freeze.yaml are; without it only the scope all is known, and any other freezes everything")
@@ -110,11 +110,7 @@ func (f *runFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 		return fmt.Errorf("flag --state: %w", err)
 	}
 	defer func() { err = errors.Join(err, held.Release()) }()
-	err = f.apply(cmd, held.Context(), deps, store)
-	if lost := held.Lost(); lost != nil {
-		return lost
-	}
-	return err
+	return f.apply(cmd, held, deps, store)
 }
 
 func note(cmd *cobra.Command, text string) { fmt.Fprintln(cmd.ErrOrStderr(), "promote: "+text) }
@@ -128,7 +124,7 @@ func (f *runFlags) preview(cmd *cobra.Command, deps Deps, store state.Store) (er
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	if store != nil {
-		j, err := openJournal(ctx, store)
+		j, err := openJournal(ctx, store, func() error { return errors.New("a preview writes nothing") })
 		if err != nil {
 			return err
 		}
@@ -169,14 +165,14 @@ func (d *declared) widen(j *journal) {
 }
 
 // apply is a run that writes.
-func (f *runFlags) apply(cmd *cobra.Command, ctx context.Context, deps Deps, store state.Store) (err error) { //nolint:revive // ctx ends with the lock
-	started := deps.now()
+func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store state.Store) (err error) {
+	ctx, started := held.Context(), deps.now()
 	d, done, err := f.tree.open(ctx, deps)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	j, err := openJournal(ctx, store)
+	j, err := openJournal(ctx, store, held.Lost)
 	if err != nil {
 		return err
 	}
@@ -213,6 +209,9 @@ func (f *runFlags) apply(cmd *cobra.Command, ctx context.Context, deps Deps, sto
 	}
 	failed := r.run(ctx)
 	progress.end()
+	if lost := held.Lost(); lost != nil {
+		return lost // another run is at it: nothing of this one is written
+	}
 	return f.conclude(cmd, r.result(started, deps.now(), ctx.Err() != nil), failed)
 }
 

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/gitfs"
@@ -28,7 +28,8 @@ type tree struct {
 	projects        []string
 }
 
-func (t *tree) register(flags *pflag.FlagSet, rev string) {
+func (t *tree) register(cmd *cobra.Command, rev string) {
+	flags := cmd.Flags()
 	flags.StringVar(&t.dir, "dir", ".", "checkout of the repository")
 	flags.StringVar(&t.manifests, "manifests", "registry.k8s.io", "tree of the manifests, relative to --dir")
 	where := "; the working tree if it is not given"
