@@ -182,8 +182,18 @@ func TestInterrupt(t *testing.T) {
 	dir, want := community(t, r)
 	r.heal()
 	state, artifacts := t.TempDir(), t.TempDir()
-	reached := r.waitFor(150)
-	p := start(t, "--dir="+dir, "--registry=*="+r.address(), "--state=file://"+state, "--artifacts="+artifacts)
+	reached := r.waitFor(10)
+	p := start(t, "--dir="+dir, "--registry=*="+r.address(), "--state=file://"+state)
+	<-reached
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if _ = p.cmd.Wait(); p.cmd.ProcessState.ExitCode() != 3 || !strings.Contains(p.stderr.String(), "interrupted before anything was written") {
+		t.Errorf("while it reads: %v\n%s", p.cmd.ProcessState, &p.stderr)
+	}
+	r.heal()
+	reached = r.waitFor(150)
+	p = start(t, "--dir="+dir, "--registry=*="+r.address(), "--state=file://"+state, "--artifacts="+artifacts)
 	<-reached
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/steward/internal/copier"
+	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/state"
 )
 
@@ -190,7 +191,12 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 	d.widen(j)
 	progress := newProgress(cmd.ErrOrStderr())
 	p, err := f.compare(ctx, d, registry, progress)
-	if err != nil {
+	switch {
+	case held.Lost() != nil:
+		return held.Lost()
+	case err != nil && ctx.Err() != nil:
+		return &job.Exit{Code: job.Incomplete, Message: "promote run: interrupted before anything was written"}
+	case err != nil:
 		return err
 	}
 	r := &runner{

@@ -196,8 +196,15 @@ func (f planFile) summary() string {
 	if len(f.Projects) == 0 {
 		return "promote plan: nothing is to be copied"
 	}
-	return fmt.Sprintf("promote plan: %d projects, %d images with %d tags to %s mirrors, %d targets; how many bytes is known when they are copied",
-		len(f.Projects), f.Total.Images, f.Total.Tags, of(f.Total.Mirrors, len(f.Mirrors)), f.Total.Targets)
+	return fmt.Sprintf("promote plan: %s, %s with %s to %s mirrors, %s; how many bytes is known when they are copied", number(len(f.Projects), "project"),
+		number(f.Total.Images, "image"), number(f.Total.Tags, "tag"), of(f.Total.Mirrors, len(f.Mirrors)), number(f.Total.Targets, "target"))
+}
+
+func number(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func of(n, all int) string {
