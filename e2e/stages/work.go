@@ -26,6 +26,7 @@ func programs() []program {
 		{"chromium", "chromium"},
 		{"curl", "curl"},     // a client of the pool
 		{"strace", "strace"}, // makes an fsync fail
+		{"skopeo", "skopeo"}, // copies images beside promote
 	}
 }
 
