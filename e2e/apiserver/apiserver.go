@@ -1,19 +1,21 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package apiserver is as much of Kubernetes as a pool needs: the API server of custom resources and its etcd, both in the
-// process of the test.
+// Package apiserver is the API server of Kubernetes, as pinned in tools/kube-apiserver, with an etcd in the process of the test.
+//
+// There are no controllers and no nodes: accounts get tokens, rights are checked, pods can be made and deleted, and nothing runs.
 package apiserver
 
 import (
 	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
 	neturl "net/url"
 	"os"
 	"path/filepath"
@@ -22,52 +24,125 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	corev1 "k8s.io/api/core/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
-	"k8s.io/apiextensions-apiserver/test/integration/fixtures"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/klog/v2"
 
 	"sigs.k8s.io/steward/e2e/child"
 )
 
-// Cluster is an API server of custom resources with its etcd.
+// Cluster is an API server with its etcd.
 type Cluster struct {
-	Config     *rest.Config
-	Kubeconfig string // file, for other processes
+	Config     *rest.Config // of an administrator
+	Kubeconfig string       // the same as a file, for other processes
 	namespaces atomic.Int32
 }
 
-// Start runs both in this process until the test ends, with the definitions of some files. No test that does so may be parallel.
+// adminToken is that of the administrator, on loopback and while the test runs.
+const adminToken = "administrator"
+
+// Start runs both until the test ends, with the definitions of some files. The program is on PATH (package enclave).
 func Start(t testing.TB, files ...string) *Cluster {
 	t.Helper()
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
-	t.Setenv("KUBE_INTEGRATION_ETCD_URL", startEtcd(t))
-	stop, config, _, err := fixtures.StartDefaultServer(quiet{t})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
-	config.QPS = -1
-	c := &Cluster{Config: config, Kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
-	if err := clientcmd.WriteToFile(access(discoverable(t, config)), c.Kubeconfig); err != nil {
-		t.Fatal(err)
-	}
+	dir := t.TempDir()
+	address := child.Loopback(child.FreePorts(t, 1)[0])
+	_, port, _ := bytes.Cut([]byte(address), []byte(":"))
+	key := filepath.Join(dir, "accounts.key")
+	put(t, key, accountKey(t))
+	tokens := filepath.Join(dir, "tokens.csv")
+	put(t, tokens, []byte(adminToken+",admin,admin,system:masters\n"))
+	p := child.Start(t, filepath.Join(dir, "log"), func([]byte) bool { return false }, "kube-apiserver",
+		"--etcd-servers="+startEtcd(t), "--bind-address=127.0.0.1", "--secure-port="+string(port), "--cert-dir="+dir,
+		"--endpoint-reconciler-type=none", "--advertise-address=192.0.2.1", "--service-cluster-ip-range=192.0.2.0/24",
+		"--authorization-mode=RBAC", "--token-auth-file="+tokens, "--disable-admission-plugins=ServiceAccount",
+		"--service-account-issuer=https://kubernetes.example", "--service-account-key-file="+key, "--service-account-signing-key-file="+key,
+		"--api-audiences=https://kubernetes.example")
+	c := &Cluster{Kubeconfig: filepath.Join(dir, "kubeconfig"), Config: &rest.Config{
+		Host: "https://" + address, BearerToken: adminToken, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAFile: filepath.Join(dir, "apiserver.crt")},
+	}}
+	child.Within(t, "the API server is ready", func() bool {
+		select {
+		case <-p.Exited:
+			t.Fatalf("the API server ended: %v\n%s", p.Failed, p.Tail())
+		default:
+		}
+		return c.ready(t.Context())
+	})
+	c.WriteKubeconfig(t, c.Kubeconfig, "", adminToken)
 	for _, file := range files {
 		c.apply(t, file)
 	}
 	return c
 }
 
-// Namespace returns the name of one that nothing has used. There is no admission that would want it created.
-func (c *Cluster) Namespace() string { return fmt.Sprint("pool-", c.namespaces.Add(1)) }
+func put(t testing.TB, file string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// accountKey signs the tokens of service accounts.
+func accountKey(t testing.TB) []byte {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+}
+
+func (c *Cluster) ready(ctx context.Context) bool {
+	client, err := kubernetes.NewForConfig(c.Config)
+	if err != nil {
+		return false // its certificate is not there yet
+	}
+	_, err = client.RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	return err == nil
+}
+
+// Client speaks as the administrator.
+func (c *Cluster) Client(t testing.TB) *kubernetes.Clientset {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(c.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// WriteKubeconfig writes a file for who has a token.
+func (c *Cluster) WriteKubeconfig(t testing.TB, file, namespace, token string) {
+	t.Helper()
+	config := clientcmdapi.Config{
+		CurrentContext: "test",
+		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test", Namespace: namespace}},
+		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: c.Config.Host, CertificateAuthority: c.Config.CAFile}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"test": {Token: token}},
+	}
+	if err := clientcmd.WriteToFile(config, file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Namespace makes one that nothing has used, and returns its name.
+func (c *Cluster) Namespace(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprint("pool-", c.namespaces.Add(1))
+	_, err := c.Client(t).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
 
 func startEtcd(t testing.TB) string {
 	t.Helper()
@@ -91,46 +166,6 @@ func startEtcd(t testing.TB) string {
 		t.Fatal("etcd is not ready")
 	}
 	return client.String()
-}
-
-// discoverable puts a server in front that knows the groups: in a real cluster another one does that, and Boskos asks for
-// them before anything else.
-func discoverable(t testing.TB, config *rest.Config) (url string) {
-	t.Helper()
-	target, err := neturl.Parse(config.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	proxy.ErrorLog = log.New(io.Discard, "", 0) // a watch that ends with the test
-	if proxy.Transport, err = rest.TransportFor(config); err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/", proxy)
-	mux.HandleFunc("GET /api", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"kind": "APIVersions", "versions": []}`)
-	})
-	mux.HandleFunc("GET /apis", func(w http.ResponseWriter, _ *http.Request) {
-		const version = `{"groupVersion": "boskos.k8s.io/v1", "version": "v1"}`
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [
-			{"name": "boskos.k8s.io", "versions": [%s], "preferredVersion": %[1]s}]}`, version)
-	})
-	front := httptest.NewServer(mux)
-	t.Cleanup(front.Close)
-	t.Cleanup(front.CloseClientConnections)
-	return front.URL
-}
-
-func access(url string) clientcmdapi.Config {
-	return clientcmdapi.Config{
-		CurrentContext: "test",
-		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test"}},
-		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: url}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"test": {}},
-	}
 }
 
 // apply creates the definitions of a file and waits until they are served.
@@ -182,8 +217,3 @@ func established(crd *apiextensions.CustomResourceDefinition) bool {
 	}
 	return false
 }
-
-// quiet keeps the news of the API server out of a test's log.
-type quiet struct{ testing.TB }
-
-func (quiet) Logf(string, ...any) {}

@@ -77,6 +77,7 @@ func TestMounts(t *testing.T) {
 		}},
 		{components(), map[string]string{
 			"config": "configmap steward", "hmac-secret-file": "secret hmac-token", "github-app-private-key-path": "secret github-token", "data-dir": "claim data",
+			"pool-token-file": "token for steward-pool",
 		}},
 	} {
 		m := render(t, c.components...)
@@ -117,6 +118,8 @@ func (m *manifests) volume(name string) string {
 			return "secret " + v.Secret.SecretName
 		case v.ConfigMap != nil:
 			return "configmap " + v.ConfigMap.Name
+		case v.Projected != nil && len(v.Projected.Sources) == 1 && v.Projected.Sources[0].ServiceAccountToken != nil:
+			return "token for " + v.Projected.Sources[0].ServiceAccountToken.Audience
 		}
 	}
 	for _, claim := range m.set.Spec.VolumeClaimTemplates {
@@ -333,8 +336,8 @@ func TestNetwork(t *testing.T) {
 	if got := rules(t, render(t)); !slices.Equal(got, base) {
 		t.Errorf("rules:\n%s", strings.Join(got, "\n"))
 	}
-	if got, want := rules(t, render(t, components()...)), append(base, "to anywhere: TCP 6443"); !slices.Equal(got, want) {
-		t.Errorf("rules to start jobs:\n%s", strings.Join(got, "\n"))
+	if got, want := rules(t, render(t, components()...)), append(base, "to pods app=steward-pool of all namespaces: TCP 8080", "to anywhere: TCP 6443"); !slices.Equal(got, want) {
+		t.Errorf("rules of all components:\n%s", strings.Join(got, "\n"))
 	}
 }
 
@@ -366,8 +369,10 @@ func peers(all []networkingv1.NetworkPolicyPeer) string {
 	var names []string
 	for _, p := range all {
 		switch {
-		case p.IPBlock != nil || p.PodSelector != nil && p.NamespaceSelector != nil:
+		case p.IPBlock != nil || p.PodSelector != nil && p.NamespaceSelector != nil && len(p.NamespaceSelector.MatchLabels) > 0:
 			names = append(names, p.String())
+		case p.PodSelector != nil && p.NamespaceSelector != nil:
+			names = append(names, "pods "+metav1.FormatLabelSelector(p.PodSelector)+" of all namespaces")
 		case p.PodSelector != nil:
 			names = append(names, "pods "+metav1.FormatLabelSelector(p.PodSelector))
 		case len(p.NamespaceSelector.MatchLabels) == 0:

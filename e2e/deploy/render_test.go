@@ -172,7 +172,7 @@ func render(t *testing.T, components ...string) *manifests {
 	return m
 }
 
-func components() []string { return []string{"github-app", "monitoring", "start-jobs"} }
+func components() []string { return []string{"ask-pool", "github-app", "monitoring", "start-jobs"} }
 
 // Every set of components renders, and no file lies beside those that are rendered.
 func TestRenders(t *testing.T) {
@@ -194,7 +194,7 @@ func TestRenders(t *testing.T) {
 	}
 	used := map[string]bool{}
 	files := os.DirFS(filepath.Join(root(t), "config", "kubernetes"))
-	dirs := []string{".", "pool"}
+	dirs := []string{".", "pool", "pool/token-review"}
 	for _, c := range all {
 		dirs = append(dirs, path.Join("components", c))
 	}

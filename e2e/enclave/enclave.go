@@ -31,7 +31,7 @@ func CRDs() string { return os.Getenv(crds) }
 
 // Main runs the tests of a package in a network of their own, in which there is nothing but loopback, because Boskos listens on
 // every interface: the test binary builds what it needs and starts itself again in there. On PATH are the real boskos and
-// boskosctl and this checkout's steward-pool.
+// boskosctl, kube-apiserver and this checkout's steward-pool.
 func Main(m *testing.M) int {
 	if os.Getenv(inside) != "" {
 		if err := settle(); err != nil {
@@ -52,7 +52,8 @@ func Main(m *testing.M) int {
 	return again()
 }
 
-// prepare puts the pool of this checkout and the real Boskos in front of PATH: within, nothing can be downloaded.
+// prepare puts the pool of this checkout, the real Boskos and the API server of Kubernetes in front of PATH: within, nothing can
+// be downloaded.
 func prepare(dir string) error {
 	root, err := toolbin.Root()
 	if err != nil {
@@ -60,9 +61,13 @@ func prepare(dir string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
-	boskos, _, err := toolbin.Build(ctx, root, "boskos")
-	if err != nil {
-		return err
+	path := dir
+	for _, name := range []string{"boskos", "kube-apiserver"} {
+		programs, _, err := toolbin.Build(ctx, root, name)
+		if err != nil {
+			return err
+		}
+		path += string(filepath.ListSeparator) + programs
 	}
 	if err := build(ctx, root, dir); err != nil {
 		return err
@@ -71,8 +76,7 @@ func prepare(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := dir + string(filepath.ListSeparator) + boskos + string(filepath.ListSeparator) + os.Getenv("PATH")
-	return errors.Join(os.Setenv("PATH", path), os.Setenv(crds, definitions), os.Setenv(inside, "yes"))
+	return errors.Join(os.Setenv("PATH", path+string(filepath.ListSeparator)+os.Getenv("PATH")), os.Setenv(crds, definitions), os.Setenv(inside, "yes"))
 }
 
 func build(ctx context.Context, root, dir string) error {

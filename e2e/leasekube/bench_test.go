@@ -30,7 +30,7 @@ func BenchmarkCycle(b *testing.B) {
 		for _, clients := range []int{1, 64} {
 			b.Run(fmt.Sprintf("kubernetes/%d/%d", resources, clients), func(b *testing.B) {
 				c := startCluster(b)
-				cycles(b, c.pool(b, c.Namespace(), child.Patience, nil).Store("steward"), resources, clients)
+				cycles(b, c.pool(b, c.Namespace(b), child.Patience, nil).Store("steward"), resources, clients)
 			})
 			b.Run(fmt.Sprintf("log/%d/%d", resources, clients), func(b *testing.B) {
 				s, err := leaselog.Open(filepath.Join(b.TempDir(), "pool"), leaselog.Options{Say: silent()})
@@ -117,7 +117,7 @@ func BenchmarkBoskos(b *testing.B) {
 			for i := range resources {
 				fmt.Fprintf(&config, "  - r-%d\n", i)
 			}
-			rival(b, startBoskos(b, c, c.Namespace(), config.String()), 64)
+			rival(b, startBoskos(b, c, c.Namespace(b), config.String()), 64)
 		})
 	}
 }

@@ -4,12 +4,16 @@
 package leasekube
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
@@ -19,24 +23,58 @@ import (
 	"sigs.k8s.io/steward/internal/leasekube"
 )
 
-// cluster has the definitions of Boskos, of Steward, and of a Lease, which another server has in a real cluster.
+// cluster has the definitions of Boskos and of Steward.
 type cluster struct{ *apiserver.Cluster }
 
 func startCluster(t testing.TB) *cluster {
 	t.Helper()
-	return &cluster{apiserver.Start(t, enclave.CRDs(), "../../config/kubernetes/pool/crds.yaml", "testdata/lease.yaml")}
+	return &cluster{apiserver.Start(t, enclave.CRDs(), "../../config/kubernetes/pool/crds.yaml")}
 }
 
-// pool connects to a namespace. wrap may be nil.
+// pool connects to a namespace, with the rights that config/kubernetes/pool gives. wrap may be nil.
 func (c *cluster) pool(t testing.TB, namespace string, wait time.Duration, wrap func(http.RoundTripper) http.RoundTripper) *leasekube.Cluster {
 	t.Helper()
 	config := rest.CopyConfig(c.Config)
-	config.WrapTransport = wrap
+	config.BearerToken, config.WrapTransport = c.account(t, namespace, "steward-pool"), wrap
 	p, err := leasekube.Connect(leasekube.Options{Config: config, Namespace: namespace, Patience: wait, Say: silent()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// account returns a token of the account that config/kubernetes/pool ships, which has its role in a namespace.
+func (c *cluster) account(t testing.TB, namespace, name string) string {
+	t.Helper()
+	client, d := c.Client(t), render(t)
+	d.binding.Subjects[0].Namespace = namespace
+	for _, o := range []metav1.Object{&d.account, &d.role, &d.binding} {
+		o.SetNamespace(namespace)
+	}
+	_, err := client.CoreV1().ServiceAccounts(namespace).Create(t.Context(), &d.account, metav1.CreateOptions{})
+	switch {
+	case apierrors.IsAlreadyExists(err): // by another process of the test, with its rights
+	case err != nil:
+		t.Fatal(err)
+	default:
+		_, roleErr := client.RbacV1().Roles(namespace).Create(t.Context(), &d.role, metav1.CreateOptions{})
+		_, bindingErr := client.RbacV1().RoleBindings(namespace).Create(t.Context(), &d.binding, metav1.CreateOptions{})
+		if err := errors.Join(roleErr, bindingErr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c.token(t, namespace, name)
+}
+
+// token asks for one of a service account, for the API server or for audiences.
+func (c *cluster) token(t testing.TB, namespace, account string, audiences ...string) string {
+	t.Helper()
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}
+	made, err := c.Client(t).CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, request, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.Status.Token
 }
 
 // resources are the objects of a namespace.

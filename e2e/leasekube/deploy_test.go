@@ -28,7 +28,7 @@ type deployed struct {
 	policy  networkingv1.NetworkPolicy
 }
 
-func render(t *testing.T) deployed {
+func render(t testing.TB) deployed {
 	t.Helper()
 	all, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../../config/kubernetes/pool")
 	if err != nil {

@@ -151,7 +151,7 @@ func (c *cluster) entries(t *testing.T, namespace, holds string) int {
 // as it was; what the first one tries to write when it is back is refused.
 func TestFailover(t *testing.T) {
 	c := startCluster(t)
-	namespace := c.Namespace()
+	namespace := c.Namespace(t)
 	first := startReplica(t, c, namespace, "pool-0")
 	k := leading(t, first)
 	second := startReplica(t, c, namespace, "pool-1")
@@ -236,7 +236,7 @@ func claim(owner, request string, count int) lease.Claim {
 // A process that stops gives the lead back, so that the next need not wait for it to be forgotten.
 func TestHandOver(t *testing.T) {
 	c := startCluster(t)
-	namespace := c.Namespace()
+	namespace := c.Namespace(t)
 	pool := c.pool(t, namespace, time.Second, nil)
 	lead := func(ctx context.Context, name string) (elected chan struct{}, over chan error) {
 		elected, over = make(chan struct{}), make(chan error, 1)

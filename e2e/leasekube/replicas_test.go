@@ -14,25 +14,27 @@ import (
 	"sigs.k8s.io/steward/e2e/child"
 )
 
-// startPool runs a steward-pool on the objects of a namespace.
-func startPool(t *testing.T, c *cluster, namespace, name string) *server {
+// startPool runs a steward-pool on the objects of a namespace, with the rights that config/kubernetes/pool gives.
+func startPool(t *testing.T, c *cluster, namespace, name string, flags ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "boskos-resources.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	c.WriteKubeconfig(t, kubeconfig, namespace, c.account(t, namespace, "steward-pool"))
 	address := child.Loopback(child.FreePorts(t, 1)[0])
 	_, port, _ := strings.Cut(address, ":")
-	return launch(t, dir, "http://"+address, "steward-pool", "--store=kubernetes", "--kubeconfig="+c.Kubeconfig, "--namespace="+namespace,
+	return launch(t, dir, "http://"+address, "steward-pool", append(flags, "--store=kubernetes", "--kubeconfig="+kubeconfig, "--namespace="+namespace,
 		"--name="+name, "--advertise="+address, "--bind-address=127.0.0.1", "--port="+port,
-		"--health-port=0", "--metrics-port=0", "--pprof-port=0", "--log-level=warning")
+		"--health-port=0", "--metrics-port=0", "--pprof-port=0", "--log-level=warning")...)
 }
 
 // Two processes serve one pool: each answers, and when the one that leads is killed the other one leads within 15 seconds.
 // What was lent stays lent.
 func TestReplicas(t *testing.T) {
 	c := startCluster(t)
-	namespace := c.Namespace()
+	namespace := c.Namespace(t)
 	leader := startPool(t, c, namespace, "pool-0")
 	name := leader.acquire("project", "job-a")
 	follower := startPool(t, c, namespace, "pool-1")

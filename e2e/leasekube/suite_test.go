@@ -18,13 +18,13 @@ import (
 // The suite of every store, on a server that has versions, schemas, field managers and an etcd.
 func TestStore(t *testing.T) {
 	c := startCluster(t)
-	leasetest.Run(t, func(*testing.T) leasetest.Backend { return &site{cluster: c, namespace: c.Namespace()} })
+	leasetest.Run(t, func(t *testing.T) leasetest.Backend { return &site{cluster: c, namespace: c.Namespace(t)} })
 }
 
 // Data of very many fields, of each of which the server may note who wrote it, are stored or refused, and the store goes on.
 func TestManyFields(t *testing.T) {
 	c := startCluster(t)
-	s := c.pool(t, c.Namespace(), time.Second, nil).Store("me")
+	s := c.pool(t, c.Namespace(t), time.Second, nil).Store("me")
 	_, epoch, err := s.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)

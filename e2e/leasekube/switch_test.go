@@ -30,7 +30,7 @@ func TestSwitchPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startCluster(t)
-	s := &stage{t: t, c: c, namespace: c.Namespace()}
+	s := &stage{t: t, c: c, namespace: c.Namespace(t)}
 	s.boskos = startBoskos(t, c, s.namespace, config)
 	s.service = s.boskos
 	first, second := s.boskos.acquire("project", "job-a"), s.boskos.acquire("project", "job-b")

@@ -73,7 +73,7 @@ func do(t *testing.T, k *lease.Keeper, operation func(p *lease.Pool, now time.Ti
 // its own; and then taken over again. Nothing is converted.
 func TestTakeOver(t *testing.T) {
 	c := startCluster(t)
-	namespace := c.Namespace()
+	namespace := c.Namespace(t)
 
 	b := startBoskos(t, c, namespace, config)
 	first, second := b.acquire("project", "job-a"), b.acquire("project", "job-b")
@@ -164,7 +164,7 @@ func counts(t *testing.T, p *lease.Pool, typ string) string {
 // A person edits a resource with kubectl while the pool is served: the pool is loaded again, and the person's word counts.
 func TestEdit(t *testing.T) {
 	c := startCluster(t)
-	namespace := c.Namespace()
+	namespace := c.Namespace(t)
 	store := c.pool(t, namespace, child.Patience, nil).Store("steward")
 	_, end := keep(t, store, config)
 	watched := make(chan error, 1)

@@ -38,7 +38,7 @@ func startBoskos(t testing.TB, config string, flags ...string) *boskos {
 // startBoskosOn runs the real Boskos on custom resources, in a namespace of its own.
 func startBoskosOn(t testing.TB, c *apiserver.Cluster, config string, flags ...string) *boskos {
 	t.Helper()
-	return launchBoskos(t, config, append(flags, "--kubeconfig="+c.Kubeconfig, "--namespace="+c.Namespace())...)
+	return launchBoskos(t, config, append(flags, "--kubeconfig="+c.Kubeconfig, "--namespace="+c.Namespace(t))...)
 }
 
 // launchBoskos starts it on free ports and tries others where one was taken in between.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"sigs.k8s.io/steward/e2e/apiserver"
 	"sigs.k8s.io/steward/e2e/child"
 )
 
@@ -34,6 +35,12 @@ func startSteward(t testing.TB, config string, flags ...string) *steward {
 	s := newSteward(t, config, flags...)
 	s.start()
 	return s
+}
+
+// startStewardOn keeps the pool in a namespace of its own.
+func startStewardOn(t testing.TB, c *apiserver.Cluster, config string) *steward {
+	t.Helper()
+	return startSteward(t, config, "--store=kubernetes", "--kubeconfig="+c.Kubeconfig, "--namespace="+c.Namespace(t), "--name=pool-0", "--advertise=127.0.0.1:1")
 }
 
 // compat makes it answer as Boskos does where it would else be better.

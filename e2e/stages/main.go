@@ -37,6 +37,8 @@ func stages() []stage {
 		{"demo", playDemo},
 		{"build prow", buildTools("prow")},
 		{"build boskos", buildTools("boskos")},
+		{"build rivals", buildTools("rivals")},
+		{"build kube", buildTools("kube-apiserver")},
 		{"test", testModule},
 	}
 }

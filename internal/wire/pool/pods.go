@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -124,23 +125,29 @@ type ends struct {
 	log    *logrus.Entry
 	bind   bool
 	synced chan struct{}
+	known  chan struct{} // closed when every namespace has been read once
+	once   sync.Once
 }
 
 // sweepEvery is how often it is looked for leases whose pod ended, besides the news of it: a lease may begin in the moment in
 // which its pod ends, and a store may refuse what it was told.
 const sweepEvery = 15 * time.Second
 
-// followPods follows the pods until the term ends. Its lists begin in the term, so that leases of earlier ones are older.
+// listFor is how long a term waits for the first lists before it lends: a lease is bound to known pods only.
+const listFor = 3 * time.Second
+
+// followPods follows the pods until the term ends. Its lists begin in the term, so that leases of earlier ones are older. It
+// returns when the pods are known, or soon in any case: the pool is there to lend.
 func (s *server) followPods(ctx context.Context, k *lease.Keeper) *ends {
 	if len(s.opts.Pods.Namespaces) == 0 {
 		return nil
 	}
-	e := &ends{keeper: k, log: s.log.WithField("part", "pods"), bind: s.opts.Pods.Bind, synced: make(chan struct{}, 1)}
+	e := &ends{keeper: k, log: s.log.WithField("part", "pods"), bind: s.opts.Pods.Bind, synced: make(chan struct{}, 1), known: make(chan struct{})}
 	var err error
 	e.pods, err = kube.NewPods(s.pods.api, kube.PodOptions{
 		Namespaces: s.opts.Pods.Namespaces,
 		Ended:      func(uid string) { e.ended(ctx, uid) },
-		Synced:     func(string) { e.wake() },
+		Synced:     func(string) { e.read() },
 		Trouble:    e.trouble,
 	})
 	if err != nil { // the same names were right at the start
@@ -153,10 +160,21 @@ func (s *server) followPods(ctx context.Context, k *lease.Keeper) *ends {
 		e.pods.Follow(ctx)
 	}()
 	go e.sweep(ctx)
+	late := time.NewTimer(listFor)
+	defer late.Stop()
+	select {
+	case <-e.known:
+	case <-late.C:
+	case <-ctx.Done():
+	}
 	return e
 }
 
-func (e *ends) wake() {
+// read is told that a namespace was read whole.
+func (e *ends) read() {
+	if _, all := e.pods.Age(); all {
+		e.once.Do(func() { close(e.known) })
+	}
 	select {
 	case e.synced <- struct{}{}:
 	default: // it will look anyway
