@@ -108,7 +108,8 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 
 // Leases is the answer to an acquire that was served.
 type Leases struct {
-	Leases []Lease `json:"leases"`
+	Leases  []Lease `json:"leases"`
+	LeftOut int     `json:"leftOut,omitempty"` // of a list that is too long
 }
 
 // Queued is the answer, with code 202, to an acquire that waits: asking again with the same request keeps its place.

@@ -157,7 +157,11 @@ func (v *V1) leases(w http.ResponseWriter, r *http.Request) error {
 	return v.reply(w, r, func(p *lease.Pool, _ time.Time) (any, error) {
 		for _, one := range p.List(q.Get("type")) {
 			l := leaseOf(one, false)
-			if one.Held() && (q.Get("account") == "" || l.Account == q.Get("account")) && len(out.Leases) < maxList {
+			switch {
+			case !one.Held() || q.Get("account") != "" && l.Account != q.Get("account"):
+			case len(out.Leases) == maxList:
+				out.LeftOut++
+			default:
 				out.Leases = append(out.Leases, l)
 			}
 		}
