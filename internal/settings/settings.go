@@ -37,6 +37,8 @@ type Settings struct {
 	Unreviewed []string `yaml:"unreviewed"`
 	Janitor    Janitor  `yaml:"janitor"`
 	Pool       Pool     `yaml:"pool"`
+
+	Promotion Promotion `yaml:"promotion"`
 }
 
 // Repo is what one repository wants.
@@ -138,6 +140,9 @@ func (s *Settings) problems() []error {
 	}
 	for _, err := range s.Pool.problems() {
 		all = append(all, fmt.Errorf("pool: %w", err))
+	}
+	for _, err := range s.Promotion.problems() {
+		all = append(all, fmt.Errorf("promotion: %w", err))
 	}
 	all = append(all, s.poolPeople()...)
 	folded := map[string]string{}

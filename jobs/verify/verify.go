@@ -60,7 +60,8 @@ type part struct {
 
 	applies func(tree) (bool, error)
 	check   func(tree) ([]finding.Finding, error)
-	prints  *printer // nil for most
+	change  func(base, head tree) ([]finding.Finding, error) // what is wrong with the step, where there is a base; nil for most
+	prints  *printer                                         // nil for most
 	// special parts are for some communities: where one does not apply, nothing needs to be said.
 	special bool
 }
@@ -95,6 +96,7 @@ Prow's files are read as they are, its supplemental files and jobs are not.`,
 			check:   func(t tree) ([]finding.Finding, error) { return checkPolicy(t, deps.Plugins) },
 		},
 		poolPart(),
+		promotionPart(),
 	}
 }
 
@@ -249,6 +251,13 @@ func (r *result) add(p part, trees []tree) error {
 			r.notes = append(r.notes, fmt.Sprintf("all findings of %s are shown, because those of %s are not known: %v", p.name, base.base, err))
 		}
 		found = finding.New(before, found)
+		if p.change != nil {
+			step, err := p.change(base, trees[0])
+			if err != nil {
+				return err
+			}
+			found = append(found, step...)
+		}
 	}
 	r.found = append(r.found, found...)
 	return nil

@@ -1,0 +1,89 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/settings"
+)
+
+func promotionPart() part {
+	return part{
+		name: "promotion", short: "Find what is wrong with promoter manifests",
+		long: `Find faults of the promoter's manifests of images, which the promoter itself
+notices when it runs or never: digests that are none, tags on two digests,
+destinations outside the mirrors of steward.yaml (promotion.mirrors), mirrors
+that are left out. With --base also tags that a change moves, and what it takes
+away in vain. No registry is asked. The codes are explained in
+docs/manifests.md.`,
+		example: `  steward verify promotion --dir ~/k8s.io
+  steward verify promotion --base "$PULL_BASE_SHA"`,
+		applies: tree.hasImages, special: true,
+		check: func(t tree) ([]finding.Finding, error) {
+			_, found, err := t.images()
+			return found, err
+		},
+		change: func(base, head tree) ([]finding.Finding, error) {
+			before, _, err := base.images()
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil, nil // the tree is new
+			}
+			after, _, headErr := head.images()
+			if err := errors.Join(err, headErr); err != nil {
+				return nil, err
+			}
+			return manifest.Change(before, after), nil
+		},
+	}
+}
+
+// promotion are the settings, or what holds without any.
+func (t tree) promotion() (settings.Promotion, error) {
+	content, err := t.read(t.config)
+	if errors.Is(err, fs.ErrNotExist) && !t.pointed {
+		return settings.Promotion{Images: settings.DefaultImages}, nil
+	}
+	if err != nil {
+		return settings.Promotion{}, err
+	}
+	s, err := settings.Parse(content)
+	if err != nil {
+		return settings.Promotion{}, fmt.Errorf("%s: %w", t.config, err)
+	}
+	s.Promotion.Images = cmp.Or(s.Promotion.Images, settings.DefaultImages)
+	return s.Promotion, nil
+}
+
+// hasImages tells whether there is a tree of manifests. Settings that cannot be read are not passed over in silence.
+func (t tree) hasImages() (bool, error) {
+	p, err := t.promotion()
+	if err != nil {
+		return true, nil // the check says what is wrong
+	}
+	_, err = fs.Stat(t.files, path.Join(p.Images, "manifests"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// images loads the tree and what is wrong with it.
+func (t tree) images() (*manifest.Set, []finding.Finding, error) {
+	p, err := t.promotion()
+	if err != nil {
+		return nil, nil, err
+	}
+	set, found, err := manifest.Load(t.files, p.Images)
+	if err != nil {
+		return nil, nil, err
+	}
+	return set, append(found, set.Allowed(p.Mirrors)...), nil
+}
