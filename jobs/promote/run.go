@@ -210,6 +210,9 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 			r.phases = append(r.phases, later)
 		}
 	}
+	if err := r.intend(ctx); err != nil {
+		return err
+	}
 	if err := j.begin(ctx, applied{d.commit, started.UTC()}); err != nil {
 		return err
 	}

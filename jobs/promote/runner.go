@@ -59,8 +59,6 @@ type piece struct {
 	project *promotion.Project
 	jobs    []copier.Job
 	refs    [][]ref // as jobs and their targets
-	first   bool    // of the project
-	last    bool
 }
 
 // ref is what a target belongs to.
@@ -150,9 +148,6 @@ func (r *runner) pieces(p *promotion.Project) []piece {
 			now.refs[n] = append(now.refs[n], ref{c, m})
 		}
 	}
-	if len(all) > 0 {
-		all[0].first, all[len(all)-1].last = true, true
-	}
 	return all
 }
 
@@ -167,19 +162,12 @@ func (r *runner) target(c promotion.Copy, mirror int) copier.Target {
 	return t
 }
 
-// copyBatch copies what is not frozen. What is about to be done is in the journal before
-// the first byte of it is sent, and what was done behind the last.
+// copyBatch copies what is not frozen, and takes out of the journal what was done.
 func (r *runner) copyBatch(ctx context.Context, batch []piece) error {
 	var free []piece
 	for _, p := range batch {
 		if r.frozen(ctx, p.project.Manifest) {
 			continue
-		}
-		if p.first {
-			r.intend(p.project)
-			if err := r.journal.save(ctx, p.project.Manifest.Name); err != nil {
-				return err
-			}
 		}
 		free = append(free, p)
 	}
@@ -232,18 +220,56 @@ func (r *runner) frozen(ctx context.Context, m *manifest.Manifest) bool {
 	return true
 }
 
-// intend writes down all that a project's plan is about to do.
-func (r *runner) intend(p *promotion.Project) {
-	for _, s := range p.Plan.Steps {
-		c := s.Change
-		left := pending{Path: c.Path, Digest: c.Digest, Source: c.Source, Tags: c.Tags, Phases: r.all, Commit: r.commit}
-		if before, known := r.journal.projects[p.Manifest.Name][left.key()]; known {
-			left.Tags = append(slices.Clone(before.Tags), left.Tags...)
-			slices.Sort(left.Tags)
-			left.Tags = slices.Compact(left.Tags)
+// intend writes down all that the plan is about to do, before the first byte is sent and
+// the commit is remembered: a run for a later commit would not look for it. So it does with
+// what this one was asked for and could not see on every mirror.
+func (r *runner) intend(ctx context.Context) error {
+	for _, p := range r.projects {
+		for _, s := range p.Plan.Steps {
+			c := s.Change
+			r.begin(p.Manifest.Name, pending{Path: c.Path, Digest: c.Digest, Source: c.Source, Tags: c.Tags})
 		}
-		r.journal.put(p.Manifest.Name, left)
 	}
+	if r.scope != nil {
+		for path, digests := range r.scope.Digests {
+			if image := r.set.Image(path); image != nil && r.compared.Unknown(path) {
+				r.beginUnknown(image, digests)
+			}
+		}
+	}
+	for _, m := range r.set.Manifests {
+		if len(r.journal.projects[m.Name]) == 0 {
+			continue
+		}
+		if err := r.journal.save(ctx, m.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runner) beginUnknown(image *manifest.Image, digests map[string][]int) {
+	for _, part := range image.Parts {
+		if r.scope.Projects != nil && !r.scope.Projects[part.Manifest.Name] {
+			continue
+		}
+		for _, d := range part.Entry.Digests {
+			if _, asked := digests[d.Digest]; asked {
+				r.begin(part.Manifest.Name, pending{Path: image.Path, Digest: d.Digest, Source: part.Manifest.Source + "/" + part.Entry.Name})
+			}
+		}
+	}
+}
+
+// begin adds an image to what is left, with all phases.
+func (r *runner) begin(project string, left pending) {
+	left.Phases, left.Commit = r.all, r.commit
+	if before, known := r.journal.projects[project][left.key()]; known {
+		left.Tags = append(slices.Clone(before.Tags), left.Tags...)
+		slices.Sort(left.Tags)
+		left.Tags = slices.Compact(left.Tags)
+	}
+	r.journal.put(project, left)
 }
 
 // failure is a target that did not get what it was to get.
