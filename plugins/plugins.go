@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/steward/plugins/freeze"
 	"sigs.k8s.io/steward/plugins/owners"
 	"sigs.k8s.io/steward/plugins/pool"
+	"sigs.k8s.io/steward/plugins/promote"
 )
 
 // Deps is what all plugins together need. Every field has to be set.
@@ -32,6 +33,8 @@ type Deps struct {
 	Pool       pool.Pool
 	PoolHurdle func(acts bool) string // why the pool cannot be asked, or told to do something
 	PoolFiles  func() []string        // that configure it
+
+	Images func() (tree string, mirrors []string) // where images are declared, and where they may go
 }
 
 // DriftJob is what drift.Jobs tells, for whoever implements it.
@@ -52,6 +55,7 @@ func All(deps Deps) []plugin.Plugin {
 		drift.New(drift.Deps{
 			Reports: deps.Reports, Files: deps.Files, Jobs: deps.Jobs, Page: deps.ReportPage, Links: deps.Links, Unreviewed: deps.Unreviewed,
 		}),
+		promote.New(promote.Deps{Files: deps.Files, Images: deps.Images}),
 		pool.New(pool.Deps{Pool: deps.Pool, Hurdle: deps.PoolHurdle, Files: deps.PoolFiles}),
 	}
 }

@@ -50,6 +50,7 @@ type world struct {
 	pulls      map[string]opened          // by branch
 	jobs       map[string]thread.StartJob // by key
 	pool       *lender
+	mirrors    []string // where images may go
 }
 
 // opened is a pull request that steward has opened.
@@ -78,6 +79,7 @@ func newWorld(t *testing.T) *world {
 		Reports: w, Jobs: w, Unreviewed: func() []string { return w.unreviewed },
 		ReportPage: func(thread.Repo) string { return "https://github.com/example-org/report.html" },
 		Pool:       w.pool, PoolHurdle: w.pool.hurdle, PoolFiles: func() []string { return w.pool.files },
+		Images: func() (string, []string) { return "registry.k8s.io", w.mirrors },
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -261,7 +263,7 @@ func (w *world) look(number int) (int, error) {
 }
 
 func (w *world) options() plugin.Options {
-	return plugin.Options{Enabled: []string{"owners", "freeze", "drift", "pool"}, Aliases: map[string]string{"why": "why", "drift": "drift"}, Members: w}
+	return plugin.Options{Enabled: []string{"owners", "freeze", "drift", "promote", "pool"}, Aliases: map[string]string{"why": "why", "drift": "drift"}, Members: w}
 }
 
 func (w *world) perform(number int, write thread.Write) {

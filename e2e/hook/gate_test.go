@@ -41,7 +41,7 @@ func TestGate(t *testing.T) {
 	open := func(content string) int {
 		return g.act(ghfake.Act{As: "alice", Do: "open-pull", Title: "new", Files: map[string]string{"apps/new.yaml": content}}).Number
 	}
-	want := []string{"steward/drift", "steward/freeze", "steward/owners"}
+	want := []string{"steward/drift", "steward/freeze", "steward/owners", "steward/promote"}
 
 	before := open("before")
 	if got := missing(before); !slices.Equal(got, want) {

@@ -145,7 +145,7 @@ func TestHelpThroughHook(t *testing.T) {
 			}
 		}
 	}
-	if len(help.RepoExternalPlugins[repo]) != 4 {
+	if len(help.RepoExternalPlugins[repo]) != 5 {
 		t.Errorf("plugins of the repository: %v", help.RepoExternalPlugins)
 	}
 }

@@ -30,7 +30,7 @@ const allPlugins = `reconcile: 24h
 pool: {config: [boskos/boskos-resources.yaml]}
 repos:
   example-org/example-infra:
-    plugins: [owners, freeze, drift, pool]
+    plugins: [owners, freeze, drift, promote, pool]
     scopes: {dns: [dns/]}
     drift: {report: "file:///nonexistent/latest.json"}
 `

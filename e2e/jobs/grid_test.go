@@ -88,6 +88,8 @@ func TestTestGrid(t *testing.T) {
 		"example-infra-periodics": {
 			{"steward-audit", "periodic-steward-audit", "example-prow-logs/logs/periodic-steward-audit"},
 			{"steward-janitor", "periodic-steward-janitor", "example-prow-logs/logs/periodic-steward-janitor"},
+			{"steward-promote", "periodic-steward-promote", "example-prow-logs/logs/periodic-steward-promote"},
+			{"steward-promote-merged", "post-steward-promote", "example-prow-logs/logs/post-steward-promote"},
 		},
 		"example-infra-presubmits": {{"steward-verify", "pull-steward-verify", "example-prow-logs/pr-logs/directory/pull-steward-verify"}},
 	} {

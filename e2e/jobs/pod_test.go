@@ -26,7 +26,7 @@ import (
 
 const baseSHA = "0123456789abcdef0123456789abcdef01234567"
 
-// refs is a pull request that a presubmit runs for.
+// refs is a pull request that a presubmit runs for, and a postsubmit behind it.
 func refs() prowapi.Refs {
 	return prowapi.Refs{
 		Org: "example-org", Repo: "example-infra", BaseRef: "main", BaseSHA: baseSHA,
@@ -48,6 +48,11 @@ func pods(t *testing.T, c *config.Config) map[string]*corev1.Pod {
 	for _, jobs := range c.PresubmitsStatic {
 		for _, j := range jobs {
 			add(pjutil.PresubmitSpec(j, refs()))
+		}
+	}
+	for _, jobs := range c.PostsubmitsStatic {
+		for _, j := range jobs {
+			add(pjutil.PostsubmitSpec(j, refs()))
 		}
 	}
 	for _, j := range c.Periodics {

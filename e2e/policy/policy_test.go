@@ -66,7 +66,7 @@ func tidePolicy(t *testing.T, c *config.Config, repo string) *config.TideContext
 }
 
 // shippedContexts are those of all plugins, sorted.
-func shippedContexts() []string { return []string{"steward/drift", "steward/freeze", "steward/owners"} }
+func shippedContexts() []string { return []string{"steward/drift", "steward/freeze", "steward/owners", "steward/promote"} }
 
 // With steward-hook stopped a pull request lacks its contexts, and Tide waits for them.
 func TestTideWaitsForContexts(t *testing.T) {
@@ -77,11 +77,11 @@ func TestTideWaitsForContexts(t *testing.T) {
 		present, wants []string
 	}{
 		{"hook stopped", repo, "", "", []string{"pull-example-test"}, shippedContexts()},
-		{"one missing", repo, "", "", []string{"steward/owners", "steward/drift"}, []string{"steward/freeze"}},
+		{"one missing", repo, "", "", []string{"steward/owners", "steward/drift", "steward/promote"}, []string{"steward/freeze"}},
 		{"all there", repo, "", "", shippedContexts(), nil},
 		{"unprotected branch", repo, "protect: true", "protect: false", nil, shippedContexts()},
 		{"branch protection not consulted", repo, "from-branch-protection: true", "from-branch-protection: false", nil, shippedContexts()},
-		{"Tide's own list gone", repo, "            required-contexts:\n              - steward/owners\n              - steward/freeze\n              - steward/drift\n", "", nil, shippedContexts()},
+		{"Tide's own list gone", repo, "            required-contexts:\n              - steward/owners\n              - steward/freeze\n              - steward/drift\n              - steward/promote\n", "", nil, shippedContexts()},
 		{"a repository without stanzas", "other", "", "", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

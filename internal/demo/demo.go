@@ -185,7 +185,7 @@ func (s *stage) settings() string {
 	return `pool: {config: [` + poolConfig + `]}
 repos:
   ` + repo + `:
-    plugins: [owners, freeze, drift, pool]
+    plugins: [owners, freeze, drift, promote, pool]
     aliases: {why: why, drift: drift}
     scopes: {dns: [dns/], promotion: [registry.k8s.io/]}
     drift: {report: "file://` + s.published() + `/latest.json", job: periodic-steward-audit}

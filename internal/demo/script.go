@@ -28,7 +28,7 @@ type step struct {
 
 // ready are the contexts of a pull request that nothing holds.
 func ready() map[string]string {
-	return map[string]string{"steward/owners": "success", "steward/freeze": "success", "steward/drift": "success"}
+	return map[string]string{"steward/owners": "success", "steward/freeze": "success", "steward/drift": "success", "steward/promote": "success"}
 }
 
 func but(context, state string) map[string]string {

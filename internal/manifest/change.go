@@ -37,7 +37,9 @@ func Change(base, head *Set) []finding.Finding {
 		}
 	}
 	for _, old := range base.Images {
-		found = append(found, removed(old, head.Image(old.Path))...)
+		if !head.half(old.Parts) {
+			found = append(found, removed(old, head.Image(old.Path))...)
+		}
 	}
 	finding.Sort(found)
 	return once(found)
@@ -86,6 +88,13 @@ func moved(path string, earlier, later Part) []finding.Finding {
 		}
 	}
 	return found
+}
+
+// half tells whether a manifest of some parts is not whole any more: then nobody knows what is gone.
+func (s *Set) half(parts []Part) bool {
+	return slices.ContainsFunc(parts, func(p Part) bool {
+		return slices.ContainsFunc(s.Manifests, func(m *Manifest) bool { return m.Name == p.Manifest.Name && !m.Whole })
+	})
 }
 
 // removed tells what production keeps though nobody declares it any more. One image is one finding.

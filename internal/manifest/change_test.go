@@ -34,6 +34,7 @@ func TestChange(t *testing.T) {
 		"moved":      {strings.Replace(old, `"@b": ["2.0"]`, `"@d": ["2.0"]`, 1), "images/p/images.yaml:2 MANIFEST-11 sub/x\nimages/p/images.yaml:5 MANIFEST-10 sub/x:2.0"},
 		"tag gone":   {strings.Replace(old, `, "1.1"`, "", 1), "images/p/images.yaml:2 MANIFEST-11 sub/x"},
 		"image gone": {strings.Replace(old, "- name: gone\n  dmap: {\"@c\": [v1]}\n", "", 1), "images/p/images.yaml MANIFEST-11 sub/gone"},
+		"not whole":  {registries + "- {", ""},
 		// On mirrors that have nothing in common a tag may be something else.
 		"elsewhere": {strings.NewReplacer("us-docker", "me-docker", "eu-docker", "as-docker", `"@b": ["2.0"]`, `"@b": ["2.0"]`+"\n    \"@d\": [\"1.0\"]", `["1.0", `, `[`).Replace(old), ""},
 	} {

@@ -4,6 +4,7 @@
 package settings
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -13,12 +14,15 @@ import (
 
 // Promotion says where images are declared, and where they may go.
 type Promotion struct {
-	Images  string   `yaml:"images"`  // tree of manifests, relative to the repository; DefaultImages if empty
+	Images  string   `yaml:"images"`  // tree of manifests, relative to the repository
 	Mirrors []string `yaml:"mirrors"` // HOST/PATH: every manifest names all of them and nothing else; none: anything
 }
 
-// DefaultImages is where Kubernetes has its tree.
-const DefaultImages = "registry.k8s.io"
+// defaultImages is where Kubernetes has its tree.
+const defaultImages = "registry.k8s.io"
+
+// Tree is where the manifests are.
+func (p Promotion) Tree() string { return cmp.Or(p.Images, defaultImages) }
 
 func (p Promotion) problems() []error {
 	var all []error

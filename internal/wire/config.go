@@ -115,6 +115,12 @@ func (s *hookServer) drift(repo thread.Repo) settings.Drift {
 // poolFiles are those whose OWNERS decide about the pool.
 func (s *hookServer) poolFiles() []string { return s.config.Load().settings.PoolFiles() }
 
+// images says where they are declared, and where they may go.
+func (s *hookServer) images() (tree string, mirrors []string) {
+	p := s.config.Load().settings.Promotion
+	return p.Tree(), p.Mirrors
+}
+
 // lends tells whether a repository may tell the pool what to do.
 func (s *hookServer) lends(repo thread.Repo) bool {
 	r := s.config.Load().settings.For(repo)

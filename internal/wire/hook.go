@@ -174,6 +174,7 @@ func newHookServer(opts HookOptions) (*hookServer, error) {
 		Owners: s.owners, Members: s.hub, Files: s.owners, Scopes: s.scopes, Links: s.links,
 		Reports: s.reports, Jobs: s.jobs, ReportPage: s.reportPage, Unreviewed: s.unreviewed,
 		Pool: s.pool, PoolHurdle: s.pool.hurdle, PoolFiles: s.poolFiles,
+		Images: s.images,
 	})
 	if err := s.checkPlugins(); err != nil {
 		return nil, err

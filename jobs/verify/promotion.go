@@ -4,7 +4,6 @@
 package verify
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,7 +48,7 @@ docs/manifests.md.`,
 func (t tree) promotion() (settings.Promotion, error) {
 	content, err := t.read(t.config)
 	if errors.Is(err, fs.ErrNotExist) && !t.pointed {
-		return settings.Promotion{Images: settings.DefaultImages}, nil
+		return settings.Promotion{}, nil
 	}
 	if err != nil {
 		return settings.Promotion{}, err
@@ -58,7 +57,6 @@ func (t tree) promotion() (settings.Promotion, error) {
 	if err != nil {
 		return settings.Promotion{}, fmt.Errorf("%s: %w", t.config, err)
 	}
-	s.Promotion.Images = cmp.Or(s.Promotion.Images, settings.DefaultImages)
 	return s.Promotion, nil
 }
 
@@ -68,7 +66,7 @@ func (t tree) hasImages() (bool, error) {
 	if err != nil {
 		return true, nil // the check says what is wrong
 	}
-	_, err = fs.Stat(t.files, path.Join(p.Images, "manifests"))
+	_, err = fs.Stat(t.files, path.Join(p.Tree(), "manifests"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -81,7 +79,7 @@ func (t tree) images() (*manifest.Set, []finding.Finding, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	set, found, err := manifest.Load(t.files, p.Images)
+	set, found, err := manifest.Load(t.files, p.Tree())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,208 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/steward/internal/command"
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/markdown"
+	"sigs.k8s.io/steward/internal/promotion"
+	"sigs.k8s.io/steward/internal/report"
+	"sigs.k8s.io/steward/internal/thread"
+)
+
+// What is listed. Counts are of all.
+const (
+	shownSticky   = 20
+	shownReply    = 200
+	shownFindings = 50
+	shownPeople   = 10
+	shownTags     = 8
+)
+
+// watch sets the status, and the standing part of the sticky where manifests change.
+func (p promote) watch(s *thread.Snapshot, f facts, _ time.Time) []thread.Action {
+	if s.Where != thread.OpenPull {
+		return nil
+	}
+	state, told, body := thread.Success, "Not applicable: no promoter manifest changes", ""
+	switch {
+	case s.FilesLost > 0:
+		state = thread.Failure
+		told = fmt.Sprintf("GitHub does not list %d of the changed files, so they cannot be checked: split the pull request", s.FilesLost)
+	case f.many:
+		state = thread.Failure
+		told = fmt.Sprintf("The manifests of %d projects change, more than %d: split the pull request", len(f.projects), maxProjects)
+	case len(f.projects) > 0:
+		fresh := f.fresh()
+		told, body = summary(fresh), f.table(s, fresh, shownSticky)
+		if finding.AtLeast(f.found, finding.Error) > 0 {
+			state, told = thread.Failure, "In promoter manifests: "+report.Counts(f.found)
+		}
+	}
+	return []thread.Action{
+		thread.Status{Context: Context, State: state, Description: told},
+		thread.Sticky{Topic: Name, Body: body},
+	}
+}
+
+// plan is the answer to the command: the same list, longer.
+func (p promote) plan(s *thread.Snapshot, c command.Call, f facts, _ time.Time) command.Reply {
+	switch {
+	case len(c.Args) > 1 || len(c.Args) == 1 && c.Args[0] != "plan":
+		return command.Reply{Text: fmt.Sprintf("There is no %s, only `promote plan`.", markdown.Code("promote "+strings.Join(c.Args, " ")))}
+	case s.Where != thread.OpenPull:
+		return command.Reply{Text: "Only an open pull request has a plan: it says what the merge is going to promote."}
+	case s.FilesLost > 0 || f.many:
+		return command.Reply{Text: "The pull request changes too much to be listed here: `steward promote plan --since` on a checkout lists it."}
+	case len(f.projects) == 0:
+		return command.Reply{Text: "No promoter manifest changes here."}
+	}
+	return command.Reply{Text: f.table(s, f.fresh(), shownReply)}
+}
+
+// promoted is a digest at a path of the mirrors, as far as it is new.
+type promoted struct {
+	path, digest string
+	tags         []string
+	mirrors      int
+	project      string
+}
+
+// fresh lists what the head declares and the base does not, by path.
+func (f facts) fresh() []promoted {
+	if f.head == nil {
+		return nil
+	}
+	var scope promotion.Scope
+	scope.Since(f.base, f.head)
+	var all []promoted
+	for _, image := range f.head.Images {
+		for _, part := range image.Parts {
+			for _, d := range part.Entry.Digests {
+				mirrors, is := scope.Digests[image.Path][d.Digest]
+				if !is {
+					continue
+				}
+				all = append(all, promoted{image.Path, d.Digest, tagsOf(d), distinct(mirrors, part.Mirrors), part.Manifest.Name})
+			}
+		}
+	}
+	return all
+}
+
+func tagsOf(d manifest.Digest) []string {
+	var tags []string
+	for _, t := range d.Tags {
+		tags = append(tags, t.Name)
+	}
+	return tags
+}
+
+// distinct counts mirrors; none are all of the manifest's.
+func distinct(some, all []int) int {
+	if len(some) == 0 {
+		return len(all)
+	}
+	return len(slices.Compact(slices.Sorted(slices.Values(some))))
+}
+
+func summary(fresh []promoted) string {
+	if len(fresh) == 0 {
+		return "Nothing new is declared"
+	}
+	tags, mirrors, projects := 0, 0, map[string]bool{}
+	for _, p := range fresh {
+		tags += len(p.tags)
+		mirrors = max(mirrors, p.mirrors)
+		projects[p.project] = true
+	}
+	return fmt.Sprintf("Promotes %s with %s to %s, of %s", counted(len(fresh), "image"), counted(tags, "tag"), counted(mirrors, "mirror"), counted(len(projects), "project"))
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// table lists what is new, what is wrong, and who may approve it.
+func (f facts) table(s *thread.Snapshot, fresh []promoted, most int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s.**\n", summary(fresh))
+	if len(fresh) > 0 {
+		b.WriteString("\n| image | tags | digest | mirrors |\n|---|---|---|--:|\n")
+	}
+	for _, p := range fresh[:min(len(fresh), most)] {
+		fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", markdown.Cell(p.path), tagCell(p.tags), markdown.Cell(p.digest), p.mirrors)
+	}
+	if more := len(fresh) - most; more > 0 {
+		fmt.Fprintf(&b, "\nAnd %d more", more)
+		if most < shownReply {
+			fmt.Fprintf(&b, ": `%s promote plan` lists them", command.Prefix)
+		}
+		b.WriteString(".\n")
+	}
+	if found := f.shown(); len(found) > 0 {
+		b.WriteString("\n")
+		opts := report.Options{Title: "Promoter manifests, what this pull request makes worse", Commit: s.Head}
+		// A string builder does not fail and the format exists.
+		_ = report.Write(&b, "markdown", found[:min(len(found), shownFindings)], opts)
+		if more := len(found) - shownFindings; more > 0 {
+			fmt.Fprintf(&b, "\nAnd %d more: `steward verify promotion` lists all.\n", more)
+		}
+	}
+	b.WriteString("\n" + f.approvers(s))
+	return b.String()
+}
+
+// shown are the findings, worst first.
+func (f facts) shown() []finding.Finding {
+	return slices.SortedStableFunc(slices.Values(f.found), func(a, b finding.Finding) int { return cmp.Compare(b.Severity, a.Severity) })
+}
+
+func tagCell(tags []string) string {
+	if len(tags) == 0 {
+		return "none"
+	}
+	var cells []string
+	for _, t := range tags[:min(len(tags), shownTags)] {
+		cells = append(cells, markdown.Cell(t))
+	}
+	if more := len(tags) - shownTags; more > 0 {
+		cells = append(cells, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(cells, " ")
+}
+
+// approvers says whose approval a merge takes, by OWNERS at the base. Projects with the same people are one line.
+func (f facts) approvers(s *thread.Snapshot) string {
+	people := map[string][]string{}
+	for _, project := range f.projects {
+		file := path.Join(f.tree, "images", project, "images.yaml")
+		if !slices.Contains(f.changed, file) {
+			file = path.Join(f.tree, "manifests", project, "promoter-manifest.yaml")
+		}
+		who := "nobody: its OWNERS have to be mended"
+		if leaf, err := s.Owners.LeafApprovers(file); err == nil && len(leaf) > 0 {
+			who = markdown.Logins(slices.Sorted(maps.Keys(leaf)), shownPeople)
+		}
+		people[who] = append(people[who], markdown.Code(path.Dir(file)))
+	}
+	var lines []string
+	for _, who := range slices.Sorted(maps.Keys(people)) {
+		lines = append(lines, fmt.Sprintf("%s: %s", strings.Join(people[who], ", "), who))
+	}
+	return "May approve " + strings.Join(lines, "; ") + "."
+}
