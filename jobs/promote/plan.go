@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -72,11 +71,9 @@ func finish(cmd *cobra.Command) {
 // planFlags are those of a plan.
 type planFlags struct {
 	tree
-	inventory  string
-	output     string
-	parallel   int
-	registries []string
-	reach      Reach
+	connection
+	inventory string
+	output    string
 }
 
 func (f *planFlags) register(cmd *cobra.Command, rev string) {
@@ -84,9 +81,7 @@ func (f *planFlags) register(cmd *cobra.Command, rev string) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.inventory, "inventory", "", `file that says what mirrors hold, {"HOST/REPOSITORY": {"sha256:…": ["TAG"]}}, instead of asking them; - is standard input`)
 	flags.StringVarP(&f.output, "output", "o", "text", "format: "+strings.Join(formats(), ", "))
-	flags.IntVar(&f.parallel, "parallel", 64, "what is read at once, at the most")
-	flags.Float64Var(&f.reach.Rate, "rate", 0, "requests a second to one registry, at the most; 0 for what its quota leaves room for")
-	flags.StringArrayVar(&f.registries, "registry", nil, "HOST=ADDRESS asks ADDRESS for the registry HOST; repeat, * is every host")
+	f.connection.register(cmd)
 }
 
 // check turns flags into values before any work is done.
@@ -95,22 +90,7 @@ func (f *planFlags) check() error {
 	if !slices.Contains(formats(), f.output) {
 		errs = append(errs, fmt.Errorf("flag --output: %q is none of %s", f.output, strings.Join(formats(), ", ")))
 	}
-	if f.parallel < 1 || f.parallel > 1000 {
-		errs = append(errs, fmt.Errorf("flag --parallel: %d is not between 1 and 1000", f.parallel))
-	}
-	if f.reach.Rate < 0 {
-		errs = append(errs, errors.New("flag --rate: must not be negative"))
-	}
-	f.reach.Registries = map[string]string{}
-	for _, r := range f.registries {
-		host, address, ok := strings.Cut(r, "=")
-		_, _, err := net.SplitHostPort(address)
-		if _, twice := f.reach.Registries[host]; !ok || host == "" || err != nil || twice {
-			errs = append(errs, fmt.Errorf("flag --registry: %q is not HOST=ADDRESS:PORT, or its host stands twice", r))
-		}
-		f.reach.Registries[host] = address
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, f.connection.check())...)
 }
 
 // planned is a plan with all that was learned on the way to it.
@@ -137,14 +117,6 @@ func (f *planFlags) make(ctx context.Context, deps Deps, progress *progress) (p 
 		}
 	}
 	return f.compare(ctx, d, registry, progress)
-}
-
-func (f *planFlags) connect(deps Deps) (Registry, error) {
-	registry, err := deps.Registry(f.reach)
-	if err != nil {
-		return nil, fmt.Errorf("registries: %w", err)
-	}
-	return registry, nil
 }
 
 // compare asks a registry, or reads the inventory where there is one.

@@ -59,9 +59,14 @@ func (r *reader) compare(ctx context.Context, c *promotion.Comparison) (finding.
 			r.gap(host, audit.Fail(finding.Unavailable, "after %d failures in a row %d repositories were not asked", giveUp, s.skipped))
 		}
 	}
-	slices.SortFunc(r.cover.Gaps, func(a, b finding.Gap) int { return strings.Compare(a.Scope, b.Scope) })
+	slices.SortFunc(r.cover.Gaps, byScope)
 	return r.cover, err
 }
+
+func byScope(a, b finding.Gap) int { return strings.Compare(a.Scope, b.Scope) }
+
+// errSkipped is why a repository of a host that failed too often is a gap.
+var errSkipped = audit.Fail(finding.Unavailable, "not asked after %d failures of its host in a row", giveUp)
 
 // each calls do for all numbers below n, a few at once, and returns the first error.
 func (r *reader) each(ctx context.Context, part string, n int, do func(int) error) error {
