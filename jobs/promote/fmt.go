@@ -1,0 +1,98 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"sigs.k8s.io/steward/internal/job"
+	"sigs.k8s.io/steward/internal/manifest"
+)
+
+func fmtCommand(Deps) *cobra.Command {
+	var flags fmtFlags
+	cmd := &cobra.Command{
+		Use:   "fmt [FILE]...",
+		Short: "Write lists of images in their canonical form",
+		Long: `Name the lists of images that are not in canonical form, and with --confirm write them
+so: images by name, digests by their smallest tag, tags sorted, all in quotes. Comments
+stay with what they stand at, and nothing that a list declares changes.
+
+Without files, all lists of the tree.
+
+Exit code 0: all are in that form now; 2: some are not; 1: an error.`,
+		Example: `  steward promote fmt --dir ~/k8s.io
+  steward promote fmt --confirm registry.k8s.io/images/k8s-staging-kops/images.yaml`,
+		RunE: func(cmd *cobra.Command, files []string) error { return flags.run(cmd, files) },
+	}
+	cmd.Flags().StringVar(&flags.dir, "dir", ".", "checkout of the repository")
+	cmd.Flags().StringVar(&flags.manifests, "manifests", "registry.k8s.io", "tree of the manifests, relative to --dir")
+	cmd.Flags().BoolVar(&flags.confirm, "confirm", false, "write; without it, name the files")
+	_ = cmd.MarkFlagDirname("dir") // fails for unknown flags only
+	return cmd
+}
+
+type fmtFlags struct {
+	dir, manifests string
+	confirm        bool
+}
+
+func (f fmtFlags) run(cmd *cobra.Command, files []string) error {
+	if len(files) == 0 {
+		var err error
+		if files, err = filepath.Glob(filepath.Join(f.dir, f.manifests, "images", "*", "images.yaml")); err != nil {
+			return fmt.Errorf("flag --dir: %w", err)
+		}
+		if len(files) == 0 {
+			return fmt.Errorf("there is no list of images below %s", filepath.Join(f.dir, f.manifests, "images"))
+		}
+	}
+	var errs []error
+	odd := 0
+	for _, file := range files {
+		changed, err := f.format(file)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("format %s: %w", file, err))
+		}
+		if changed {
+			odd++
+			fmt.Fprintln(cmd.OutOrStdout(), file)
+		}
+	}
+	switch {
+	case len(errs) > 0:
+		return errors.Join(errs...)
+	case odd > 0 && !f.confirm:
+		return &job.Exit{Code: job.Found, Message: fmt.Sprintf("promote fmt: %d of %d lists are not in canonical form; --confirm writes them", odd, len(files))}
+	}
+	return nil
+}
+
+// format tells whether a file is not in canonical form, and writes it if that is confirmed.
+func (f fmtFlags) format(file string) (changed bool, err error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return false, err
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return false, err
+	}
+	out, err := manifest.Format(raw)
+	if err != nil || bytes.Equal(raw, out) || !f.confirm {
+		return err == nil && !bytes.Equal(raw, out), err
+	}
+	// Beside it first: a file that is cut off would declare less.
+	beside := file + ".new"
+	if err := os.WriteFile(beside, out, info.Mode().Perm()); err != nil {
+		return false, errors.Join(err, os.Remove(beside))
+	}
+	return true, os.Rename(beside, file)
+}
