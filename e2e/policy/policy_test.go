@@ -66,7 +66,9 @@ func tidePolicy(t *testing.T, c *config.Config, repo string) *config.TideContext
 }
 
 // shippedContexts are those of all plugins, sorted.
-func shippedContexts() []string { return []string{"steward/drift", "steward/freeze", "steward/owners", "steward/promote"} }
+func shippedContexts() []string {
+	return []string{"steward/drift", "steward/freeze", "steward/owners", "steward/promote"}
+}
 
 // With steward-hook stopped a pull request lacks its contexts, and Tide waits for them.
 func TestTideWaitsForContexts(t *testing.T) {

@@ -5,6 +5,7 @@ package httpread
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -91,7 +92,7 @@ func (i *inward) Read(p []byte) (int, error) {
 	i.w.timer.Reset(i.w.limit)
 	n, err := i.ReadCloser.Read(p)
 	i.w.timer.Stop()
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's own word
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = i.fail(err)
 	}
 	return n, err

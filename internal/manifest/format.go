@@ -22,6 +22,26 @@ func Format(raw []byte) ([]byte, error) {
 	if len(raw) > maxFile {
 		return nil, fmt.Errorf("more than %d bytes", maxFile)
 	}
+	out, err := ordered(raw)
+	if err != nil {
+		return nil, err
+	}
+	// The library moves some comments once more when it reads what it wrote.
+	for range 3 {
+		again, err := ordered(out)
+		if err != nil || !slices.Equal(declares(raw), declares(again)) {
+			break
+		}
+		if bytes.Equal(out, again) {
+			return out, nil
+		}
+		out = again
+	}
+	return nil, errors.New("it cannot be written in order without changing what it says: is there a comment in an unusual place?")
+}
+
+// ordered is one pass.
+func ordered(raw []byte) ([]byte, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	var doc yaml.Node
 	switch err := dec.Decode(&doc); {
@@ -44,9 +64,6 @@ func Format(raw []byte) ([]byte, error) {
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
 	if err := errors.Join(enc.Encode(&doc), enc.Close()); err != nil {
-		return nil, err
-	}
-	if err := sameMeaning(raw, out.Bytes()); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), nil
@@ -156,14 +173,6 @@ func quoted(n *yaml.Node) { n.Style, n.Tag = yaml.DoubleQuotedStyle, "!!str" }
 // commented tells whether a comment stands between tags, for which one line has no room.
 func commented(tags []*yaml.Node) bool {
 	return slices.ContainsFunc(tags, func(t *yaml.Node) bool { return t.HeadComment+t.LineComment+t.FootComment != "" })
-}
-
-// sameMeaning compares what two files declare, and the comments in them.
-func sameMeaning(a, b []byte) error {
-	if before, after := declares(a), declares(b); !slices.Equal(before, after) {
-		return errors.New("it cannot be written in order without changing what it says: is there a comment in an unusual place?")
-	}
-	return nil
 }
 
 // declares lists what a file says, sorted: NAME DIGEST TAG, and the lines of comments.

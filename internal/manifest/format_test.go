@@ -104,5 +104,6 @@ func TestFormatRealTree(t *testing.T) {
 func FuzzFormat(f *testing.F) {
 	f.Add([]byte(expand("# a\n- name: x # b\n  # c\n  dmap:\n    @a: [1.10, v] # d\n    # e\n    @b:\n    - w # f\n# g\n- {name: y, dmap: {}}\n# h\n")))
 	f.Add([]byte("- name: x\n  dmap: {? a : [b]}\n"))
+	f.Add([]byte("#0\n- name: x\n  dmap:\n    a: [v]#0\n    b:\n #0"))
 	f.Fuzz(func(t *testing.T, raw []byte) { stable(t, raw) })
 }

@@ -113,9 +113,9 @@ func (b *reading) Read(p []byte) (int, error) {
 			return 0, audit.Fail(finding.TooLarge, "%s@%s has more than the %d bytes that its manifest says", b.repo, b.digest, b.size)
 		case n > 0 || err == nil:
 			return n, nil
-		case err == io.EOF && b.at == b.size: //nolint:errorlint // a connection that broke wraps it
+		case ended(err) && b.at == b.size:
 			return 0, io.EOF
-		case err == io.EOF: //nolint:errorlint // as above
+		case ended(err):
 			err = audit.Fail(finding.Malformed, "%s@%s has %d bytes, its manifest says %d", b.repo, b.digest, b.at, b.size)
 		}
 		b.drop()
@@ -127,6 +127,12 @@ func (b *reading) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// ended tells the end of a body from a connection that broke, whose error may wrap the same.
+func ended(err error) bool {
+	var unread *audit.Unread
+	return errors.Is(err, io.EOF) && !errors.As(err, &unread)
 }
 
 // once reads from the answer that there is, or asks for one. An answer whose end is due is
