@@ -122,7 +122,7 @@ func TestLastCommit(t *testing.T) {
 	}
 }
 
-// TestPhases (PR-22): what is left of a phase is done once, whatever the copy was; an image
+// TestPhases: what is left of a phase is done once, whatever the copy was; an image
 // that no mirror has, or that is not declared any more, is not touched.
 func TestPhases(t *testing.T) {
 	digest := func(n int) string { return fmt.Sprintf("sha256:%064d", n) }

@@ -23,10 +23,10 @@ func runCommand(deps Deps) *cobra.Command {
 	var flags runFlags
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Copy what is missing to the mirrors, then sign and attest it",
+		Short: "Copy what is missing to the mirrors",
 		Long: `Compare what promoter manifests declare with what the mirrors hold, copy what is
-missing, prove that it arrived, and do for it what follows the copy. Without --confirm
-nothing is written anywhere; what would be is shown.
+missing, and prove that it arrived. Without --confirm nothing is written anywhere; what
+would be is shown.
 
 With --confirm, --state keeps the lock, the last commit and what is left to do, so that
 a run that was killed, or could not reach a mirror, is completed by the next one from
@@ -37,7 +37,7 @@ Exit code 0: all is as declared; 3: something is left, and the report says what;
 error.`,
 		Example: `  steward promote run --dir ~/k8s.io --since HEAD~1
   steward promote run --dir ~/k8s.io --rev HEAD --state gs://example-steward --confirm
-  steward promote run --dir ~/k8s.io --project k8s-staging-coredns --phases copy \
+  steward promote run --dir ~/k8s.io --project k8s-staging-coredns \
       --state file:///var/lib/steward --confirm`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd, deps) },
@@ -68,7 +68,9 @@ func (f *runFlags) register(cmd *cobra.Command, deps Deps) {
 	flags.StringVar(&f.state, "state", "", "where the lock, the last commit and what is left are kept: file:///DIR or gs://BUCKET/PREFIX; needed with --confirm")
 	flags.StringVar(&f.config, "config", "", "steward.yaml, which says what the scopes of freeze.yaml are; without it only the scope all is known, and any other freezes everything")
 	flags.DurationVar(&f.lockFor, "lock-for", time.Minute, "how long the lock of a run that died is respected, and waited for")
-	flags.StringSliceVar(&f.phases, "phases", phaseNames(deps), "what is done, of "+strings.Join(phaseNames(deps), ", ")+"; what is not stays to be done")
+	if f.phases = phaseNames(deps); len(f.phases) > 1 {
+		flags.StringSliceVar(&f.phases, "phases", f.phases, "what is done, of "+strings.Join(f.phases, ", ")+"; what is not stays to be done")
+	}
 	flags.StringVar(&f.spool, "spool", "", "directory for layers on their way; default the system's for temporary files")
 	flags.BoolVar(&f.attached, "attached", true, "take along what is attached to an image in its source: signatures, attestations, bills of materials")
 	flags.StringVar(&f.artifacts, "artifacts", os.Getenv("ARTIFACTS"), "directory for promote.json, junit_promote.xml, report.json and report.html; default $ARTIFACTS")
