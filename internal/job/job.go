@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package job is what the commands of all jobs and checks have in common: the
-// flags by which findings are shown, and the exit codes.
+// flags by which findings are shown, the line that says how far a run is, and the
+// exit codes.
 package job
 
 import (

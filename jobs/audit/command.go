@@ -108,7 +108,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 func (f *runFlags) check() error {
 	errs := []error{f.out.Check()}
 	var err error
-	if f.reach.Registries, err = pairs("registry", f.registries); err != nil {
+	if f.reach.Registries, err = job.Pairs("registry", f.registries); err != nil {
 		errs = append(errs, err)
 	}
 	f.reach.NameServers = map[string][]string{}
@@ -152,19 +152,6 @@ var releaseForm = regexp.MustCompile(`^[0-9a-f]{16,64}$`)
 func inside(a, b string) bool {
 	a, b = strings.TrimRight(a, "/")+"/", strings.TrimRight(b, "/")+"/"
 	return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
-}
-
-func pairs(flag string, all []string) (map[string]string, error) {
-	out := map[string]string{}
-	var errs []error
-	for _, p := range all {
-		from, to, ok := strings.Cut(p, "=")
-		if _, twice := out[from]; !ok || from == "" || to == "" || twice {
-			errs = append(errs, fmt.Errorf("flag --%s: %q is not NAME=ADDRESS, or its name stands twice", flag, p))
-		}
-		out[from] = to
-	}
-	return out, errors.Join(errs...)
 }
 
 func (f *runFlags) run(cmd *cobra.Command, deps Deps, names []string) (err error) {

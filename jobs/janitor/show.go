@@ -144,12 +144,9 @@ func ending(results []Result) error {
 
 // progress shows on a terminal how far each account is.
 type progress struct {
-	out io.Writer
-
-	mu    sync.Mutex
-	of    map[string]*[3]int // kinds, objects, deleted
-	shown time.Time
-	width int
+	mu   sync.Mutex
+	line *job.Line
+	of   map[string]*[3]int // kinds, objects, deleted
 }
 
 // newProgress is nil where nobody looks.
@@ -157,7 +154,7 @@ func newProgress(out io.Writer) *progress {
 	if !job.Terminal(out) {
 		return nil
 	}
-	return &progress{out: out, of: map[string]*[3]int{}}
+	return &progress{line: job.NewLine(out), of: map[string]*[3]int{}}
 }
 
 func (p *progress) tell(t Target, e sweep.Event) {
@@ -175,19 +172,14 @@ func (p *progress) tell(t Target, e sweep.Event) {
 		n[0]++
 		n[1] += e.Found
 	}
-	if time.Since(p.shown) < time.Second/10 {
-		return
-	}
-	p.shown = time.Now()
-	line := fmt.Sprintf("janitor: %s: %d kinds read, %d objects seen, %d deleted", t.Name, n[0], n[1], n[2])
-	fmt.Fprintf(p.out, "\r%-*s", p.width, line)
-	p.width = len(line)
+	p.line.Tell(func() string {
+		return fmt.Sprintf("janitor: %s: %d kinds read, %d objects seen, %d deleted", t.Name, n[0], n[1], n[2])
+	})
 }
 
 // end leaves the last state standing.
 func (p *progress) end() {
-	if p != nil && p.width > 0 {
-		fmt.Fprintln(p.out)
-		p.width = 0
+	if p != nil {
+		p.line.Keep()
 	}
 }

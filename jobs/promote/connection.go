@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 
 	"github.com/spf13/cobra"
+
+	"sigs.k8s.io/steward/internal/job"
 )
 
 // connection is how registries are asked.
@@ -35,14 +36,14 @@ func (c *connection) check() error {
 	if c.reach.Rate < 0 {
 		errs = append(errs, errors.New("flag --rate: must not be negative"))
 	}
-	c.reach.Registries = map[string]string{}
-	for _, r := range c.registries {
-		host, address, ok := strings.Cut(r, "=")
-		_, _, err := net.SplitHostPort(address)
-		if _, twice := c.reach.Registries[host]; !ok || host == "" || err != nil || twice {
-			errs = append(errs, fmt.Errorf("flag --registry: %q is not HOST=ADDRESS:PORT, or its host stands twice", r))
+	var err error
+	if c.reach.Registries, err = job.Pairs("registry", c.registries); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	for host, address := range c.reach.Registries {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			errs = append(errs, fmt.Errorf("flag --registry: the address of %s is %q, not ADDRESS:PORT", host, address))
 		}
-		c.reach.Registries[host] = address
 	}
 	return errors.Join(errs...)
 }

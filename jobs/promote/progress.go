@@ -12,26 +12,15 @@ import (
 	"sigs.k8s.io/steward/internal/job"
 )
 
-// progress shows how far a run is: one line that changes on a terminal, and in a log a line
-// every half minute, so that a job that hangs can be told from one that works.
+// progress shows how far a run is.
 type progress struct {
-	out      io.Writer
-	terminal bool
-
 	mu      sync.Mutex
+	line    *job.Line
 	started time.Time
-	shown   time.Time
-	width   int
 }
 
-const (
-	lineEvery = 30 * time.Second
-	drawEvery = 100 * time.Millisecond
-)
-
 func newProgress(out io.Writer) *progress {
-	now := time.Now()
-	return &progress{out: out, terminal: job.Terminal(out), started: now, shown: now}
+	return &progress{line: job.NewLine(out), started: time.Now()}
 }
 
 // read tells how many repositories were listed.
@@ -50,31 +39,14 @@ func (p *progress) restart() {
 func (p *progress) tell(line func() string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	every := lineEvery
-	if p.terminal {
-		every = drawEvery
-	}
-	if time.Since(p.shown) < every {
-		return
-	}
-	p.shown = time.Now()
-	text := "promote: " + line()
-	if !p.terminal {
-		fmt.Fprintln(p.out, text)
-		return
-	}
-	fmt.Fprintf(p.out, "\r%-*s", p.width, text)
-	p.width = len(text)
+	p.line.Tell(func() string { return "promote: " + line() })
 }
 
-// end leaves the line on a terminal.
+// end takes the line off a terminal.
 func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.width > 0 {
-		fmt.Fprintf(p.out, "\r%-*s\r", p.width, "")
-		p.width = 0
-	}
+	p.line.Clear()
 }
 
 // remaining guesses how long the rest takes; 0 where nothing can be said yet.
