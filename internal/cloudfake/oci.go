@@ -5,8 +5,6 @@ package cloudfake
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -256,7 +254,7 @@ func (o *OCI) change(c Change) error {
 		return nil
 	case c.Put != "":
 		return o.edit(c.Put, "", func(r *repository, _ string) error {
-			digest := DigestOf([]byte(c.Body))
+			digest := manifest.DigestOf([]byte(c.Body))
 			r.manifests[digest] = stored{mediaType: c.MediaType, body: []byte(c.Body), at: o.server.clock()}
 			for _, tag := range c.Tags {
 				r.tags[tag] = digest
@@ -267,12 +265,6 @@ func (o *OCI) change(c Change) error {
 		return o.edit(c.Lie, "", func(r *repository, _ string) error { r.mode = c.Mode; return nil })
 	}
 	return errors.New("change: want one of tag, untag, remove, drop, put, lie")
-}
-
-// DigestOf is the digest of a manifest's bytes.
-func DigestOf(body []byte) string {
-	sum := sha256.Sum256(body)
-	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // edit calls do with a repository, made if there is none, that only one host has.

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/google"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"sigs.k8s.io/steward/internal/manifest"
 )
 
 const ociWorld = `
@@ -87,7 +89,7 @@ func TestRegistryWithForeignClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	real := DigestOf([]byte(`{"schemaVersion":2}`))
+	real := manifest.DigestOf([]byte(`{"schemaVersion":2}`))
 	if want := map[string]string{
 		"p/i":        "[a b real] []",
 		"p/i/a":      "[] [1.10 x] sha256:11[1.10 x]",

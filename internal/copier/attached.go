@@ -98,7 +98,7 @@ func (r *run) attachedTo(ctx context.Context, l *loader, source, digest string, 
 		all = append(all, attached{tree: *t, subject: digest})
 	}
 	for _, end := range []string{".sig", ".att", ".sbom"} {
-		tag := strings.Replace(digest, ":", "-", 1) + end
+		tag := manifest.DigestTag(digest) + end
 		if !tags[tag] {
 			continue
 		}
@@ -106,7 +106,7 @@ func (r *run) attachedTo(ctx context.Context, l *loader, source, digest string, 
 		if err != nil {
 			return nil, err
 		}
-		trees, err := l.load(ctx, source, []string{digestOf(body)})
+		trees, err := l.load(ctx, source, []string{manifest.DigestOf(body)})
 		if err != nil {
 			return nil, err
 		}
@@ -178,7 +178,7 @@ func (t *task) attach(ctx context.Context, a attached) error {
 func (t *task) list(ctx context.Context, a attached) error {
 	t.host.listing.Lock()
 	defer t.host.listing.Unlock()
-	tag, top := strings.Replace(a.subject, ":", "-", 1), a.top()
+	tag, top := manifest.DigestTag(a.subject), a.top()
 	return t.host.write(ctx, func() error {
 		body, _, err := t.run.to.Manifest(ctx, t.Repository, tag)
 		if err != nil && !gone(err) {

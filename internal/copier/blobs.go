@@ -7,6 +7,8 @@ import (
 	"context"
 	"io"
 	"slices"
+
+	"sigs.k8s.io/steward/internal/manifest"
 )
 
 // place is what is known of one blob on one host. The spool's lock guards it.
@@ -16,17 +18,23 @@ type place struct {
 	changed chan struct{} // closed when either changes
 }
 
+// place is to be called with the spool's lock.
+func (b *blob) place(host string) *place {
+	p := b.at[host]
+	if p == nil {
+		p = &place{changed: make(chan struct{})}
+		b.at[host] = p
+	}
+	return p
+}
+
 // claim says that a repository is to get a blob now, and from which other one it may be
 // shared; had says that it has it already. A repository gets a blob once; the first
 // repository of a host gets it before the others do, so that they can mount it.
 func (s *spool) claim(ctx context.Context, b *blob, host, repository string) (from string, had bool, err error) {
 	for {
 		s.mu.Lock()
-		p := b.at[host]
-		if p == nil {
-			p = &place{changed: make(chan struct{})}
-			b.at[host] = p
-		}
+		p := b.place(host)
 		switch {
 		case slices.Contains(p.in, repository):
 			s.mu.Unlock()
@@ -70,11 +78,7 @@ func (s *spool) has(blobs []*blob, known map[string]bool, host, repository strin
 		if !known[b.Digest] {
 			continue
 		}
-		p := b.at[host]
-		if p == nil {
-			p = &place{changed: make(chan struct{})}
-			b.at[host] = p
-		}
+		p := b.place(host)
 		if !slices.Contains(p.in, repository) {
 			p.in = append(p.in, repository)
 		}
@@ -89,7 +93,7 @@ func (t *task) bring(ctx context.Context, b *blob) error {
 	}
 	has := false
 	defer func() { t.run.spool.settle(b, t.host.name, t.Repository, has) }()
-	if from == "" && hostOf(t.source) == t.host.name {
+	if from == "" && manifest.HostOf(t.source) == t.host.name {
 		from = t.source
 	}
 	if from == "" && t.asks() {

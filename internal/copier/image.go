@@ -5,8 +5,6 @@ package copier
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,11 +69,6 @@ type tree struct {
 
 func (t *tree) top() *node { return t.nodes[len(t.nodes)-1] }
 
-func digestOf(body []byte) string {
-	sum := sha256.Sum256(body)
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
 // parse reads a manifest whose bytes have been proven. What the registry and the manifest
 // itself call it has to be the same: clients choose by either.
 func parse(body []byte, served string) (*node, error) {
@@ -101,7 +94,7 @@ func parse(body []byte, served string) (*node, error) {
 	if kind == "" {
 		kind = served
 	}
-	n := &node{descriptor: descriptor{kind, digestOf(body), int64(len(body))}, artifact: m.ArtifactType, body: body}
+	n := &node{descriptor: descriptor{kind, manifest.DigestOf(body), int64(len(body))}, artifact: m.ArtifactType, body: body}
 	index := kind == ociIndex || kind == dockerList
 	switch {
 	case kind == dockerV1 || kind == dockerSigned || m.SchemaVersion == 1:
@@ -135,7 +128,7 @@ func (n *node) check() error {
 		if !manifest.IsDigest(d.Digest) {
 			return errors.New("has a part whose digest is not sha256")
 		}
-		if d.Size < 0 || d.Size == 0 && d.Digest != digestOf(nil) {
+		if d.Size < 0 || d.Size == 0 && d.Digest != manifest.DigestOf(nil) {
 			return errors.New("has a part of as many bytes as it cannot have")
 		}
 	}
@@ -214,7 +207,7 @@ func (l *loader) one(ctx context.Context, source, digest string) error {
 	if err != nil {
 		return err
 	}
-	if digestOf(body) != digest {
+	if manifest.DigestOf(body) != digest {
 		return audit.Fail(finding.Malformed, "%s@%s: the bytes have another digest", source, digest)
 	}
 	n, err := parse(body, served)

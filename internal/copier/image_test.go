@@ -21,7 +21,7 @@ type shelf struct {
 }
 
 func (s *shelf) add(body string, served string) string {
-	d := digestOf([]byte(body))
+	d := manifest.DigestOf([]byte(body))
 	s.bodies[d], s.served[d] = body, served
 	return d
 }
@@ -90,7 +90,7 @@ func TestImagesThatAreRefused(t *testing.T) {
 		"sha512":            {func(*shelf) string { return anImage(part("sha512:"+strings.Repeat("0", 128), 1, "")) }, "", "not sha256"},
 		"less than nothing": {func(*shelf) string { return anImage(part(digit(1), -1, "")) }, "", "as it cannot have"},
 		"nothing":           {func(*shelf) string { return anImage(part(digit(1), 0, "")) }, "", "as it cannot have"},
-		"empty blob":        {func(*shelf) string { return anImage(part(digestOf(nil), 0, "")) }, "", ""},
+		"empty blob":        {func(*shelf) string { return anImage(part(manifest.DigestOf(nil), 0, "")) }, "", ""},
 		"two sizes":         {func(*shelf) string { return anImage(config, part(digit(2), 5, ""), part(digit(2), 6, "")) }, "", "said to have 5 bytes and 6"},
 		"size of a child":   {func(s *shelf) string { return anIndex(part(s.add(good, ""), 7, ociManifest)) }, "", "its index says 7"},
 		"lost child":        {func(*shelf) string { return anIndex(part(digit(9), 7, ociManifest)) }, "", "no such manifest"},
@@ -135,7 +135,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if n.Digest != digestOf(body) || len(n.children) > 0 && len(n.blobs) > 0 || len(n.blobs) > maxBlobs {
+		if n.Digest != manifest.DigestOf(body) || len(n.children) > 0 && len(n.blobs) > 0 || len(n.blobs) > maxBlobs {
 			t.Errorf("%+v", n)
 		}
 		for _, d := range slices.Concat(n.children, n.blobs) {

@@ -10,10 +10,10 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 
 	"sigs.k8s.io/steward/internal/audit"
+	"sigs.k8s.io/steward/internal/manifest"
 )
 
 const (
@@ -109,7 +109,7 @@ func (r *run) each(do func(job, target int)) {
 func (r *run) queues(ctx context.Context) {
 	queues := map[string][][2]int{}
 	r.each(func(j, t int) {
-		host := hostOf(r.jobs[j].Targets[t].Repository)
+		host := manifest.HostOf(r.jobs[j].Targets[t].Repository)
 		queues[host] = append(queues[host], [2]int{j, t})
 	})
 	var all sync.WaitGroup
@@ -151,12 +151,6 @@ func (r *run) finish(job, target int, o Outcome) {
 		}
 		r.tell(e)
 	}
-}
-
-// hostOf is the registry of a repository.
-func hostOf(repository string) string {
-	host, _, _ := strings.Cut(repository, "/")
-	return host
 }
 
 // host is one registry that gets images.

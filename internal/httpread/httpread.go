@@ -92,7 +92,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var last error
 	for attempt := range attempts {
 		if attempt > 0 {
-			if err := pace.Sleep(req.Context(), t.backoff(attempt)); err != nil {
+			if err := pace.Sleep(req.Context(), t.Backoff(attempt)); err != nil {
 				return nil, errors.Join(err, last)
 			}
 		}
@@ -108,9 +108,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, last
 }
 
-// backoff doubles from Options.Backoff, with jitter, so that a crowd does not come
-// back as one.
-func (t *Transport) backoff(attempt int) time.Duration {
+// Attempts is how often a request is sent at the most.
+func (t *Transport) Attempts() int { return t.opts.Attempts }
+
+// Backoff is how long to wait before a further attempt, after so many: it doubles from
+// Options.Backoff, with jitter, so that a crowd does not come back as one.
+func (t *Transport) Backoff(attempt int) time.Duration {
 	d := min(t.opts.Backoff<<min(attempt-1, 10), maxBackoff)
 	return d/2 + rand.N(d/2+1) //nolint:gosec // no secret
 }

@@ -3,7 +3,11 @@
 
 package manifest
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
 
 // The lengths that registries agree on.
 const (
@@ -25,6 +29,22 @@ func isHex(s string) bool {
 		}
 	}
 	return true
+}
+
+// DigestOf is the digest of a manifest's or a blob's bytes.
+func DigestOf(content []byte) string {
+	sum := sha256.Sum256(content)
+	return digestPrefix + hex.EncodeToString(sum[:])
+}
+
+// DigestTag is sha256-HEX, the tag under which what is attached to a digest is listed where a
+// registry does not do it itself; with .sig and the like it is that of the attached thing.
+func DigestTag(digest string) string { return strings.Replace(digest, ":", "-", 1) }
+
+// HostOf is the registry of a repository, HOST/PATH.
+func HostOf(repository string) string {
+	host, _, _ := strings.Cut(repository, "/")
+	return host
 }
 
 // IsTag tells what the distribution specification allows as a tag.

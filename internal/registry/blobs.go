@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -26,10 +24,6 @@ import (
 const (
 	maxRedirects = 5
 	maxRefusal   = 1 << 20 // bytes of an answer that refuses
-
-	defaultAttempts = 5
-	defaultBackoff  = 500 * time.Millisecond
-	maxBackoff      = 30 * time.Second
 )
 
 func parseBlob(repository, digest string) (name.Repository, error) {
@@ -120,10 +114,11 @@ func (b *reading) Read(p []byte) (int, error) {
 		}
 		b.drop()
 		b.failed++
-		if b.failed >= b.r.attempts() || !passing(err) {
+		retry := b.r.host(b.repo.Registry).stream.Transport()
+		if b.failed >= retry.Attempts() || !passing(err) {
 			return 0, err
 		}
-		if err := pace.Sleep(b.ctx, b.r.backoff(b.failed)); err != nil {
+		if err := pace.Sleep(b.ctx, retry.Backoff(b.failed)); err != nil {
 			return 0, err
 		}
 	}
@@ -174,22 +169,6 @@ func passing(err error) bool {
 		return true
 	}
 	return false
-}
-
-func (r *Registry) attempts() int {
-	if r.opts.HTTP.Attempts > 0 {
-		return r.opts.HTTP.Attempts
-	}
-	return defaultAttempts
-}
-
-func (r *Registry) backoff(failed int) time.Duration {
-	d := r.opts.HTTP.Backoff
-	if d <= 0 {
-		d = defaultBackoff
-	}
-	d = min(d<<min(failed-1, 10), maxBackoff)
-	return d/2 + rand.N(d/2+1) //nolint:gosec // no secret
 }
 
 // openBlob asks for a blob from an offset on.

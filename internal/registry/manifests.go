@@ -5,8 +5,6 @@ package registry
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,16 +89,11 @@ func (r *Registry) raw(ctx context.Context, repo name.Repository, reference stri
 	case len(body) > maxManifest:
 		return nil, "", "", audit.Fail(finding.TooLarge, "%s has more than %d bytes", what, maxManifest)
 	}
-	digest = digestOf(body)
+	digest = manifest.DigestOf(body)
 	if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != digest {
 		return nil, "", "", audit.Fail(finding.Malformed, "%s: the bytes have another digest than the answer says", what)
 	}
 	return body, resp.Header.Get("Content-Type"), digest, nil
-}
-
-func digestOf(body []byte) string {
-	sum := sha256.Sum256(body)
-	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // Manifest returns the bytes of a manifest and the media type that the answer names. By a

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -36,14 +35,14 @@ func (r *Registry) Referrers(ctx context.Context, repository, digest string) ([]
 		}
 	}
 	h.noReferrers.Store(true)
-	c, _, err := r.fetch(ctx, repo, FallbackTag(digest))
+	c, _, err := r.fetch(ctx, repo, manifest.DigestTag(digest))
 	switch {
 	case errors.Is(err, manifest.ErrNoManifest), errors.Is(err, manifest.ErrNoRepository):
 		return nil, nil
 	case err != nil:
 		return nil, err
 	case !valid(c.Manifests):
-		return nil, audit.Fail(finding.Malformed, "%s: a digest that is none", repo.Tag(FallbackTag(digest)))
+		return nil, audit.Fail(finding.Malformed, "%s: a digest that is none", repo.Tag(manifest.DigestTag(digest)))
 	}
 	return slices.Compact(slices.Sorted(slices.Values(c.Manifests))), nil
 }
@@ -63,10 +62,6 @@ func (r *Registry) referrers(ctx context.Context, repo name.Repository, digest s
 	})
 	return slices.Sorted(maps.Keys(found)), err
 }
-
-// FallbackTag is the tag under which the referrers of a digest are listed where a registry
-// does not do it itself.
-func FallbackTag(digest string) string { return strings.Replace(digest, ":", "-", 1) }
 
 // lacks tells that there is no list of referrers at a registry.
 func lacks(err error) bool {

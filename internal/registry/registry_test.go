@@ -446,7 +446,7 @@ func TestHostileAnswersAreBounded(t *testing.T) {
 			if err == nil && want.list != "" || err != nil && reason(err) != want.list {
 				t.Errorf("%s: list of %s: %v", mode, host, err)
 			}
-			_, err = r.Content(t.Context(), host+repo, cloudfake.DigestOf([]byte(body)))
+			_, err = r.Content(t.Context(), host+repo, manifest.DigestOf([]byte(body)))
 			if err == nil && want.content != "" || err != nil && reason(err) != want.content {
 				t.Errorf("%s: content of %s: %v", mode, host, err)
 			}

@@ -48,12 +48,13 @@ func (r *Registry) Upload(ctx context.Context, repository, digest string, size i
 		}
 		u.scopes = append(u.scopes, u.from.Scope(pullAction))
 	}
+	retry := r.host(repo.Registry).stream.Transport()
 	for failed := 0; ; {
 		mounted, err = u.attempt(ctx)
-		if failed++; err == nil || u.broken != nil || failed >= r.attempts() || !passing(err) && !errors.Is(err, errLostUpload) {
+		if failed++; err == nil || u.broken != nil || failed >= retry.Attempts() || !passing(err) && !errors.Is(err, errLostUpload) {
 			break
 		}
-		if err := pace.Sleep(ctx, r.backoff(failed)); err != nil {
+		if err := pace.Sleep(ctx, retry.Backoff(failed)); err != nil {
 			return false, err
 		}
 	}
@@ -219,7 +220,7 @@ func (r *Registry) PutManifest(ctx context.Context, repository, reference, media
 	case resp.StatusCode != http.StatusCreated:
 		return false, refusal(resp, answer, what)
 	}
-	if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != digestOf(body) {
+	if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != manifest.DigestOf(body) {
 		return false, audit.Fail(finding.Malformed, "%s: stored as another digest", what)
 	}
 	return resp.Header.Get("OCI-Subject") != "", nil

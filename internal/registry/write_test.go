@@ -80,7 +80,7 @@ func blobOf(text string) func(context.Context) (io.ReadCloser, error) {
 
 // TestUpload has registries that take blobs in all the ways there are.
 func TestUpload(t *testing.T) {
-	digest := digestOf([]byte(blobText))
+	digest := manifest.DigestOf([]byte(blobText))
 	const session = "/upload/session"
 	accept := func(w http.ResponseWriter) {
 		w.Header().Set("Location", session+"?state=a%2Fb")
@@ -211,14 +211,14 @@ func TestUploadThatIsOurFault(t *testing.T) {
 		return io.NopCloser(io.MultiReader(strings.NewReader("half"), failing{broken})), nil
 	}
 	for _, size := range []int64{100, 2 * trialSize} {
-		if _, err := r.Upload(t.Context(), plain+"/a/b", digestOf(nil), size, "", open); !errors.Is(err, broken) {
+		if _, err := r.Upload(t.Context(), plain+"/a/b", manifest.DigestOf(nil), size, "", open); !errors.Is(err, broken) {
 			t.Errorf("%v", err)
 		}
 	}
 	if whole := s.count("digest=") - s.count(" cut"); whole > 0 {
 		t.Errorf("whole uploads: %v", s.asked)
 	}
-	if _, err := r.Upload(t.Context(), plain+"/a/b", digestOf(nil), 5, "", func(context.Context) (io.ReadCloser, error) { return nil, broken }); !errors.Is(err, broken) {
+	if _, err := r.Upload(t.Context(), plain+"/a/b", manifest.DigestOf(nil), 5, "", func(context.Context) (io.ReadCloser, error) { return nil, broken }); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
 }

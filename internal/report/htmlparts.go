@@ -89,7 +89,7 @@ func (s *sheet) plots(f *filters) []web.Block {
 	for _, n := range days {
 		sum += n
 	}
-	alt := fmt.Sprintf("%s first seen in these days, %d today.", count(sum, "finding"), days[len(days)-1])
+	alt := fmt.Sprintf("%s first seen in these days, %d today.", Number(sum, "finding"), days[len(days)-1])
 	return []web.Block{
 		web.Template(page, "plot", nil), web.Bars("Findings by age", ages),
 		web.Template(page, "plot", nil), web.Sparkline(fmt.Sprintf("First seen, last %d days", len(days)), days, alt),
@@ -152,7 +152,7 @@ func (s *sheet) pageTail(left []leftOut) web.Block {
 		rest.merge(l.tally)
 	}
 	if len(left) > groupsInPage {
-		rows = append(rows, []web.Cell{{Text: count(len(left)-groupsInPage, "more set") + " of owners"}, {Text: rest.String()}})
+		rows = append(rows, []web.Cell{{Text: Number(len(left)-groupsInPage, "more set") + " of owners"}, {Text: rest.String()}})
 	}
 	return web.Section("left-out", "What is not on this page",
 		web.Prose("A page of everything would be too long to read. Of each set of owners the worst findings are above, and some of each severity. These are besides; the json form of the report has them all."),

@@ -40,7 +40,7 @@ func writeMarkdown(w *bufio.Writer, s *sheet) error {
 		for _, g := range rest {
 			left.merge(g.tally)
 		}
-		note = fmt.Sprintf("\nNot shown: %s of %s.\n", left.String(), count(len(rest), "more set")+" of owners")
+		note = fmt.Sprintf("\nNot shown: %s of %s.\n", left.String(), Number(len(rest), "more set")+" of owners")
 	}
 	if s.Full != "" {
 		note += fmt.Sprintf("\n[The whole report](%s)\n", fullLink(s.Full))

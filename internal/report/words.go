@@ -94,12 +94,13 @@ func (s *sheet) unread() string {
 		units, read, gaps = units+c.Units, read+c.Read, gaps+len(c.Gaps)
 	}
 	if units > read {
-		return fmt.Sprintf("%d of %s not read whole", units-read, count(units, "unit"))
+		return fmt.Sprintf("%d of %s not read whole", units-read, Number(units, "unit"))
 	}
-	return fmt.Sprintf("%s in what was read", count(gaps, "gap"))
+	return fmt.Sprintf("%s in what was read", Number(gaps, "gap"))
 }
 
-func count(n int, noun string) string {
+// Number is a number with its noun: "1 gap", "2 gaps".
+func Number(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
@@ -110,9 +111,9 @@ func coverageWords(c finding.Coverage) string { return c.Part + " " + amount(c) 
 
 func amount(c finding.Coverage) string {
 	if c.Read == c.Units {
-		return count(c.Units, "unit") + ", " + count(c.Objects, "object")
+		return Number(c.Units, "unit") + ", " + Number(c.Objects, "object")
 	}
-	return fmt.Sprintf("%d of %s, %s", c.Read, count(c.Units, "unit"), count(c.Objects, "object"))
+	return fmt.Sprintf("%d of %s, %s", c.Read, Number(c.Units, "unit"), Number(c.Objects, "object"))
 }
 
 // gap is a gap with the part it belongs to.
@@ -146,7 +147,7 @@ func (s *sheet) age(f finding.Finding) string {
 	case days < 1:
 		return "since today"
 	case days <= 60:
-		return "since " + count(days, "day")
+		return "since " + Number(days, "day")
 	case days <= 730:
 		return fmt.Sprintf("since %d months", days/30)
 	}

@@ -90,7 +90,7 @@ func seeds(set *manifest.Set) []seed {
 		add("IMG-4 "+repo+":undeclared", repo, cloudfake.Change{Tag: ":undeclared", Digest: to})
 		repo, _, _ = next(4)
 		body := fmt.Sprintf(`{"schemaVersion":2,"n":%d}`, n)
-		add("IMG-5 "+repo+"@"+cloudfake.DigestOf([]byte(body)), repo, cloudfake.Change{Put: "/", MediaType: imageType, Body: body})
+		add("IMG-5 "+repo+"@"+manifest.DigestOf([]byte(body)), repo, cloudfake.Change{Put: "/", MediaType: imageType, Body: body})
 		repo, _, _ = next(5)
 		repo = path.Join([]string{repo, path.Dir(repo)}[n%2], fmt.Sprintf("undeclared%d", n)) // below an image, and beside it
 		add("IMG-6 "+repo, repo, cloudfake.Change{Tag: ":1", Digest: d(n + 300)})

@@ -312,7 +312,7 @@ type pushes struct {
 
 func (a *pushes) put(mediaType, body string, tags ...string) string {
 	a.changes = append(a.changes, cloudfake.Change{Put: a.repo, MediaType: mediaType, Body: body, Tags: tags})
-	return cloudfake.DigestOf([]byte(body))
+	return manifest.DigestOf([]byte(body))
 }
 
 func (a *pushes) image(name string, tags ...string) string {
@@ -401,7 +401,7 @@ func TestReasons(t *testing.T) {
 			declared := a.index("declared", children, "v1")
 			names := c.make(a, declared, children)
 			if name == "nested index" {
-				declared = cloudfake.DigestOf([]byte(a.changes[len(a.changes)-1].Body))
+				declared = manifest.DigestOf([]byte(a.changes[len(a.changes)-1].Body))
 				a.changes = append(a.changes[3:], cloudfake.Change{Tag: host + "/web:v1", Digest: declared})
 			}
 			set := setOf(t, `

@@ -108,7 +108,7 @@ func (r *runner) failures(p *projectResult) []finding.Finding {
 		all = append(all, finding.Finding{
 			Rule: promotion.RuleFailed, Severity: finding.Error, Object: r.set.Mirrors[m], Field: p.Name,
 			File: r.set.Dir + "/images/" + p.Name + "/images.yaml", Line: first.copy.Line,
-			Message: fmt.Sprintf("%s of %s did not arrive; %s@%s: %s", number(len(list), "image"), p.Name, first.copy.Path, first.copy.Digest, reason(first.err)),
+			Message: fmt.Sprintf("%s of %s did not arrive; %s@%s: %s", report.Number(len(list), "image"), p.Name, first.copy.Path, first.copy.Digest, reason(first.err)),
 			Fix:     "run again when the mirror works: only what is left is copied",
 		})
 	}

@@ -196,15 +196,8 @@ func (f planFile) summary() string {
 	if len(f.Projects) == 0 {
 		return "promote plan: nothing is to be copied"
 	}
-	return fmt.Sprintf("promote plan: %s, %s with %s to %s mirrors, %s; how many bytes is known when they are copied", number(len(f.Projects), "project"),
-		number(f.Total.Images, "image"), number(f.Total.Tags, "tag"), of(f.Total.Mirrors, len(f.Mirrors)), number(f.Total.Targets, "target"))
-}
-
-func number(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return fmt.Sprintf("promote plan: %s, %s with %s to %s mirrors, %s; how many bytes is known when they are copied", report.Number(len(f.Projects), "project"),
+		report.Number(f.Total.Images, "image"), report.Number(f.Total.Tags, "tag"), of(f.Total.Mirrors, len(f.Mirrors)), report.Number(f.Total.Targets, "target"))
 }
 
 func of(n, all int) string {

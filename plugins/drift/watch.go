@@ -104,20 +104,13 @@ func (f facts) acknowledgements(s *thread.Snapshot, now time.Time) (state thread
 	}
 	switch {
 	case len(problems) > 0:
-		return thread.Failure, problems, []string{fmt.Sprintf("Acknowledgements that do not hold: %s", counted(len(problems), "fault"))}
+		return thread.Failure, problems, []string{fmt.Sprintf("Acknowledgements that do not hold: %s", report.Number(len(problems), "fault"))}
 	case f.Report == nil && len(fresh) > 0:
-		return thread.Pending, nil, []string{counted(len(fresh), "new acknowledgement") + " cannot be checked yet"}
+		return thread.Pending, nil, []string{report.Number(len(fresh), "new acknowledgement") + " cannot be checked yet"}
 	case len(fresh) > 0:
-		return thread.Success, nil, []string{counted(len(fresh), "new acknowledgement") + " checked"}
+		return thread.Success, nil, []string{report.Number(len(fresh), "new acknowledgement") + " checked"}
 	}
 	return thread.Success, nil, nil
-}
-
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // may decides by OWNERS at the base commit, as every command does.

@@ -127,14 +127,7 @@ func summary(fresh []promoted) string {
 		mirrors = max(mirrors, p.mirrors)
 		projects[p.project] = true
 	}
-	return fmt.Sprintf("Promotes %s with %s to %s, of %s", counted(len(fresh), "image"), counted(tags, "tag"), counted(mirrors, "mirror"), counted(len(projects), "project"))
-}
-
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return fmt.Sprintf("Promotes %s with %s to %s, of %s", report.Number(len(fresh), "image"), report.Number(tags, "tag"), report.Number(mirrors, "mirror"), report.Number(len(projects), "project"))
 }
 
 // table lists what is new, what is wrong, and who may approve it.
