@@ -26,10 +26,11 @@ func Format(raw []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	said := declares(raw)
 	// The library moves some comments once more when it reads what it wrote.
 	for range 3 {
 		again, err := ordered(out)
-		if err != nil || !slices.Equal(declares(raw), declares(again)) {
+		if err != nil || !slices.Equal(said, declares(again)) {
 			break
 		}
 		if bytes.Equal(out, again) {

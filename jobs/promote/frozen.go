@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/steward/internal/settings"
 )
 
-// brake tells whether a project must not be promoted at present. It reads the file of
-// freezes anew each time, at what --rev names by then.
+// brake tells which projects must not be promoted at present. It reads the file of freezes
+// anew each time, at what --rev names by then.
 type brake struct {
 	tree   tree
 	deps   Deps
@@ -48,19 +48,32 @@ func scopesOf(config string) (freeze.Scopes, error) {
 	return scopes, nil
 }
 
-// holding returns why a project is frozen; "" if it is not. What cannot be understood
-// freezes everything.
-func (b brake) holding(ctx context.Context, m *manifest.Manifest) (why string, err error) {
+// frozen is what is frozen at one moment.
+type frozen struct {
+	set freeze.Set
+	err error // it is not known
+}
+
+// look reads what is frozen now. What cannot be understood freezes everything.
+func (b brake) look(ctx context.Context) frozen {
 	raw, err := b.file(ctx)
 	if err != nil {
-		return "", err
+		return frozen{err: err}
 	}
 	set, err := freeze.Load(nil, raw, b.scopes, b.deps.now())
 	if err != nil && len(set.All()) == 0 {
-		return "", fmt.Errorf("read %s: %w", freeze.File, err)
+		return frozen{err: fmt.Errorf("read %s: %w", freeze.File, err)}
+	}
+	return frozen{set: set}
+}
+
+// holding returns why a project is frozen; "" if it is not. Where that is not known, it is.
+func (f frozen) holding(m *manifest.Manifest) (why string) {
+	if f.err != nil {
+		return "it is not known whether it is frozen: " + f.err.Error()
 	}
 	var reasons []string
-	for _, f := range set.Holding([]string{m.File, m.Images}) {
+	for _, f := range f.set.Holding([]string{m.File, m.Images}) {
 		reason := f.Scope + ": " + f.Reason
 		if !f.Until.IsZero() {
 			reason += ", until " + f.Until.UTC().Format("2006-01-02 15:04 MST")
@@ -68,7 +81,7 @@ func (b brake) holding(ctx context.Context, m *manifest.Manifest) (why string, e
 		reasons = append(reasons, reason)
 	}
 	slices.Sort(reasons)
-	return strings.Join(reasons, "; "), nil
+	return strings.Join(reasons, "; ")
 }
 
 // file reads freeze.yaml; nil if there is none.

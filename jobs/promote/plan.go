@@ -127,7 +127,7 @@ func (f *planFlags) compare(ctx context.Context, d declared, registry Registry, 
 		err = f.readInventory(c)
 	} else {
 		var cover finding.Coverage
-		r := reader{registry: registry, parallel: f.parallel, tell: progress.read}
+		r := newReader(registry, f.parallel, progress.read)
 		cover, err = r.compare(ctx, c)
 		p.coverage = []finding.Coverage{cover}
 		progress.end()

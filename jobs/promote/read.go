@@ -39,11 +39,16 @@ type hostState struct {
 	skipped int  // not asked any more
 }
 
+func newReader(registry Registry, parallel int, tell func(part string, done, total int)) *reader {
+	return &reader{
+		registry: registry, parallel: parallel, tell: tell, hosts: map[string]*hostState{}, cover: finding.Coverage{Part: "repositories"},
+	}
+}
+
 // compare reads all that the comparison wants to know: a list of every repository of a
 // mirror, and of the sources of what is missing. An error is one of the comparison, or the
 // end of ctx.
 func (r *reader) compare(ctx context.Context, c *promotion.Comparison) (finding.Coverage, error) {
-	r.hosts, r.cover = map[string]*hostState{}, finding.Coverage{Part: "repositories"}
 	repositories := slices.Collect(c.Repositories)
 	err := r.each(ctx, "mirrors", len(repositories), func(i int) error { return r.mirror(ctx, c, repositories[i]) })
 	if err != nil {
@@ -148,15 +153,10 @@ func (r *reader) plain(host string) bool {
 	return r.host(host).plain
 }
 
-func hostOf(repository string) string {
-	host, _, _ := strings.Cut(repository, "/")
-	return host
-}
-
 // mirror reads one repository of a mirror.
 func (r *reader) mirror(ctx context.Context, c *promotion.Comparison, repo promotion.Repository) error {
 	var listing manifest.Listing
-	asked, err := r.ask(hostOf(repo.Name), func() (err error) {
+	asked, err := r.ask(manifest.HostOf(repo.Name), func() (err error) {
 		listing, err = r.list(ctx, repo)
 		if errors.Is(err, manifest.ErrNoRepository) {
 			listing, err = manifest.Listing{}, nil
@@ -188,7 +188,7 @@ func (r *reader) list(ctx context.Context, repo promotion.Repository) (manifest.
 		return l, err
 	}
 	r.mu.Lock()
-	r.host(hostOf(repo.Name)).plain = true
+	r.host(manifest.HostOf(repo.Name)).plain = true
 	r.mu.Unlock()
 	held := map[string]bool{} // digests that tags stand for
 	for _, tag := range repo.Tags {
@@ -234,7 +234,7 @@ func (r *reader) has(ctx context.Context, repository, digest string) (bool, erro
 // something out proves nothing.
 func (r *reader) source(ctx context.Context, c *promotion.Comparison, need promotion.Need) {
 	var found []string
-	asked, err := r.ask(hostOf(need.Name), func() error {
+	asked, err := r.ask(manifest.HostOf(need.Name), func() error {
 		var err error
 		found, err = r.find(ctx, need)
 		return err
@@ -251,7 +251,7 @@ func (r *reader) source(ctx context.Context, c *promotion.Comparison, need promo
 
 func (r *reader) find(ctx context.Context, need promotion.Need) ([]string, error) {
 	var l manifest.Listing
-	if len(need.Digests) > 1 && !r.plain(hostOf(need.Name)) {
+	if len(need.Digests) > 1 && !r.plain(manifest.HostOf(need.Name)) {
 		var err error
 		l, _, err = r.registry.Glance(ctx, need.Name)
 		if errors.Is(err, manifest.ErrNoRepository) {

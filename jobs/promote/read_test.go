@@ -71,7 +71,7 @@ func TestGiveUp(t *testing.T) {
 	c := comparison(t)
 	s := &shelf{down: "b.pkg.dev", asked: map[string]int{}}
 	told := 0
-	r := reader{registry: s, parallel: 1, tell: func(string, int, int) { told++ }}
+	r := newReader(s, 1, func(string, int, int) { told++ })
 	cover, err := r.compare(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestGiveUp(t *testing.T) {
 func TestEnds(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	r := reader{registry: &shelf{asked: map[string]int{}}, parallel: 4, tell: func(string, int, int) {}}
+	r := newReader(&shelf{asked: map[string]int{}}, 4, func(string, int, int) {})
 	if _, err := r.compare(ctx, comparison(t)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

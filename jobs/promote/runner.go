@@ -164,9 +164,13 @@ func (r *runner) target(c promotion.Copy, mirror int) copier.Target {
 
 // copyBatch copies what is not frozen, and takes out of the journal what was done.
 func (r *runner) copyBatch(ctx context.Context, batch []piece) error {
+	if len(batch) == 0 {
+		return nil
+	}
 	var free []piece
+	now := r.brake.look(ctx)
 	for _, p := range batch {
-		if r.frozen(ctx, p.project.Manifest) {
+		if r.frozen(ctx, now, p.project.Manifest) {
 			continue
 		}
 		free = append(free, p)
@@ -198,17 +202,14 @@ func (r *runner) copyBatch(ctx context.Context, batch []piece) error {
 	return errors.Join(errs...)
 }
 
-// frozen tells whether a project must not be written to. Where that cannot be found out,
-// it must not.
-func (r *runner) frozen(ctx context.Context, m *manifest.Manifest) bool {
+// frozen tells whether a project must not be written to. One that was frozen once in a run
+// waits for the next.
+func (r *runner) frozen(ctx context.Context, now frozen, m *manifest.Manifest) bool {
 	p := r.of(m)
 	if p.Frozen != "" {
 		return true
 	}
-	why, err := r.brake.holding(ctx, m)
-	if err != nil {
-		why = "it is not known whether it is frozen: " + err.Error()
-	}
+	why := now.holding(m)
 	if why == "" || ctx.Err() != nil {
 		return ctx.Err() != nil
 	}
@@ -392,7 +393,7 @@ func (r *runner) follow(ctx context.Context, p phase) error {
 				images = append(images, left)
 			}
 		}
-		if len(images) == 0 || r.frozen(ctx, m) {
+		if len(images) == 0 || r.frozen(ctx, r.brake.look(ctx), m) {
 			continue
 		}
 		tell := func(done, total int) {

@@ -63,7 +63,7 @@ func (f *snapshotFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 		return err
 	}
 	c := promotion.Compare(d.set, d.problems, d.scope)
-	r := reader{registry: registry, parallel: f.parallel, tell: newProgress(cmd.ErrOrStderr()).read}
+	r := newReader(registry, f.parallel, newProgress(cmd.ErrOrStderr()).read)
 	held, err := r.snapshot(cmd.Context(), slices.Collect(c.Repositories))
 	if err != nil {
 		return err
@@ -82,13 +82,12 @@ type inventory map[string]map[string][]string
 
 // snapshot lists repositories. Those that do not exist are left out, those that could not be read are gaps.
 func (r *reader) snapshot(ctx context.Context, repositories []promotion.Repository) (inventory, error) {
-	r.hosts, r.cover.Part = map[string]*hostState{}, "repositories"
 	var mu sync.Mutex
 	held := inventory{}
 	err := r.each(ctx, "mirrors", len(repositories), func(i int) error {
 		repo := repositories[i]
 		var listing manifest.Listing
-		asked, err := r.ask(hostOf(repo.Name), func() (err error) {
+		asked, err := r.ask(manifest.HostOf(repo.Name), func() (err error) {
 			listing, err = r.list(ctx, repo)
 			return err
 		})

@@ -15,6 +15,7 @@ import (
 )
 
 func promotionPart() part {
+	loaded := map[string]images{} // by commit; "" is the working tree
 	return part{
 		name: "promotion", short: "Find what is wrong with promoter manifests",
 		long: `Find faults of the promoter's manifests of images, which the promoter itself
@@ -27,19 +28,19 @@ docs/manifests.md.`,
   steward verify promotion --base "$PULL_BASE_SHA"`,
 		applies: tree.hasImages, special: true,
 		check: func(t tree) ([]finding.Finding, error) {
-			_, found, err := t.images()
-			return found, err
+			i := t.images()
+			loaded[t.commit] = i
+			return i.found, i.err
 		},
 		change: func(base, head tree) ([]finding.Finding, error) {
-			before, _, err := base.images()
-			if errors.Is(err, fs.ErrNotExist) {
+			before := loaded[base.commit]
+			if errors.Is(before.err, fs.ErrNotExist) {
 				return nil, nil // the tree is new
 			}
-			after, _, headErr := head.images()
-			if err := errors.Join(err, headErr); err != nil {
-				return nil, err
+			if before.err != nil {
+				return nil, before.err
 			}
-			return manifest.Change(before, after), nil
+			return manifest.Change(before.set, loaded[head.commit].set), nil
 		},
 	}
 }
@@ -73,15 +74,20 @@ func (t tree) hasImages() (bool, error) {
 	return err == nil, err
 }
 
-// images loads the tree and what is wrong with it.
-func (t tree) images() (*manifest.Set, []finding.Finding, error) {
+// images is a tree of manifests, what is wrong with it, or why it cannot be read.
+type images struct {
+	set   *manifest.Set
+	found []finding.Finding
+	err   error
+}
+
+func (t tree) images() (i images) {
 	p, err := t.promotion()
 	if err != nil {
-		return nil, nil, err
+		return images{err: err}
 	}
-	set, found, err := manifest.Load(t.files, p.Tree())
-	if err != nil {
-		return nil, nil, err
+	if i.set, i.found, i.err = manifest.Load(t.files, p.Tree()); i.err == nil {
+		i.found = append(i.found, i.set.Allowed(p.Mirrors)...)
 	}
-	return set, append(found, set.Allowed(p.Mirrors)...), nil
+	return i
 }

@@ -60,7 +60,7 @@ type part struct {
 
 	applies func(tree) (bool, error)
 	check   func(tree) ([]finding.Finding, error)
-	change  func(base, head tree) ([]finding.Finding, error) // what is wrong with the step, where there is a base; nil for most
+	change  func(base, head tree) ([]finding.Finding, error) // what is wrong with the step, after both were checked; nil for most
 	prints  *printer                                         // nil for most
 	// special parts are for some communities: where one does not apply, nothing needs to be said.
 	special bool
