@@ -12,6 +12,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"sigs.k8s.io/steward/e2e/apiserver"
+	"sigs.k8s.io/steward/e2e/child"
 	"sigs.k8s.io/steward/e2e/enclave"
 	"sigs.k8s.io/steward/internal/leasekube"
 )
@@ -62,8 +64,23 @@ func (c *cluster) account(t testing.TB, namespace, name string) string {
 		if err := errors.Join(roleErr, bindingErr); err != nil {
 			t.Fatal(err)
 		}
+		c.until(t, namespace, name, "get", "steward.k8s.io", "pools")
 	}
 	return c.token(t, namespace, name)
+}
+
+// until waits for a right: the API server takes a moment to know of a binding.
+func (c *cluster) until(t testing.TB, namespace, account, verb, group, resource string) {
+	t.Helper()
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:               "system:serviceaccount:" + namespace + ":" + account,
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: group, Resource: resource},
+	}}
+	client := c.Client(t)
+	child.Within(t, account+" may "+verb+" "+resource, func() bool {
+		answer, err := client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), review, metav1.CreateOptions{})
+		return err == nil && answer.Status.Allowed
+	})
 }
 
 // token asks for one of a service account, for the API server or for audiences.

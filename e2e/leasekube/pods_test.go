@@ -130,8 +130,9 @@ func (c *cluster) mayReview(t *testing.T, namespace string) {
 		}
 	}
 	if !found {
-		t.Error("the component binds nothing")
+		t.Fatal("the component binds nothing")
 	}
+	c.until(t, namespace, "steward-pool", "create", "authentication.k8s.io", "tokenreviews")
 }
 
 // tokenOf asks for a token that is bound to a pod, as its kubelet does.
