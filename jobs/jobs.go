@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sigs.k8s.io/steward/internal/imageaudit"
 	"sigs.k8s.io/steward/internal/plugin"
 	"sigs.k8s.io/steward/internal/state"
 	"sigs.k8s.io/steward/jobs/audit"
@@ -61,7 +62,7 @@ type (
 	Readers     = audit.Readers
 	Reach       = audit.Reach
 	Buckets     = audit.Buckets
-	Registry    = audit.Registry
+	Registry    = imageaudit.Registry
 	NameServers = audit.NameServers
 )
 

@@ -93,6 +93,9 @@ func (o *Output) Check() error {
 	return report.Known(o.format)
 }
 
+// Text tells that people read the output, and a table above the findings is welcome.
+func (o *Output) Text() bool { return o.format == "text" }
+
 // Write shows the findings, in colour on a terminal, and returns an *Exit where
 // some are at or above --fail-on.
 func (o *Output) Write(cmd *cobra.Command, all []finding.Finding, opts report.Options) error {

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/gitfs"
+	"sigs.k8s.io/steward/internal/imageaudit"
 	"sigs.k8s.io/steward/internal/secret"
 	"sigs.k8s.io/steward/internal/state"
 )
@@ -47,7 +48,7 @@ type Deps struct {
 type Readers struct {
 	NameServers func(Reach) (NameServers, error)
 	Buckets     func(Reach) (Buckets, error)
-	Registry    func(Reach) (Registry, error)
+	Registry    func(Reach) (imageaudit.Registry, error)
 }
 
 // Reach says where the readers find what they read; the zero value is the real places.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/steward/internal/copier"
+	"sigs.k8s.io/steward/internal/imageaudit"
 	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/state"
 )
@@ -46,7 +47,8 @@ type Registry interface {
 	// Glance tells what a repository holds as far as its list tells; open are tags whose
 	// digest it does not.
 	Glance(ctx context.Context, repository string) (l manifest.Listing, open []string, err error)
-	copier.Registry // its Resolve answers for the open ones
+	copier.Registry     // its Resolve answers for the open ones
+	imageaudit.Registry // reads all that a repository holds
 }
 
 func (d Deps) now() time.Time {

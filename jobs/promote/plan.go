@@ -78,6 +78,7 @@ type planFlags struct {
 
 func (f *planFlags) register(cmd *cobra.Command, rev string) {
 	f.tree.register(cmd, rev)
+	f.tree.narrow(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.inventory, "inventory", "", `file that says what mirrors hold, {"HOST/REPOSITORY": {"sha256:…": ["TAG"]}}, instead of asking them; - is standard input`)
 	flags.StringVarP(&f.output, "output", "o", "text", "format: "+strings.Join(formats(), ", "))

@@ -210,12 +210,18 @@ func (r runResult) markdown(w io.Writer) {
 
 // save writes the files that Prow's pages and other jobs read.
 func (r runResult) save(dir string) error {
+	err := saveReport(dir, "junit_promote.xml", r.Findings, r.options())
+	return errors.Join(err, writeFile(filepath.Join(dir, "promote.json"), r.json))
+}
+
+// saveReport writes findings in the forms that Prow shows.
+func saveReport(dir, junit string, found []finding.Finding, opts report.Options) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("save artifacts: %w", err)
 	}
-	errs := []error{writeFile(filepath.Join(dir, "promote.json"), r.json)}
-	for file, format := range map[string]string{"junit_promote.xml": "junit", "report.json": "json", "report.html": "html"} {
-		errs = append(errs, writeFile(filepath.Join(dir, file), func(w io.Writer) error { return report.Write(w, format, r.Findings, r.options()) }))
+	var errs []error
+	for file, format := range map[string]string{junit: "junit", "report.json": "json", "report.html": "html"} {
+		errs = append(errs, writeFile(filepath.Join(dir, file), func(w io.Writer) error { return report.Write(w, format, found, opts) }))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("save artifacts: %w", err)

@@ -39,6 +39,7 @@ Exit code 0: it was printed; 3: something could not be read; 1: an error.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd, deps) },
 	}
 	flags.tree.register(cmd, "")
+	flags.tree.narrow(cmd)
 	flags.connection.register(cmd)
 	_ = cmd.MarkFlagDirname("dir") // fails for unknown flags only
 	return cmd

@@ -37,8 +37,12 @@ func (t *tree) register(cmd *cobra.Command, rev string) {
 		where = ""
 	}
 	flags.StringVar(&t.rev, "rev", rev, "commit, branch or tag that declares"+where)
-	flags.StringVar(&t.since, "since", "", "only what --rev declares and this commit does not")
 	flags.StringSliceVar(&t.projects, "project", nil, "only these projects, by the name of their folder; repeat or separate by commas")
+}
+
+// narrow adds the flag that looks at a change only.
+func (t *tree) narrow(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.since, "since", "", "only what --rev declares and this commit does not")
 }
 
 func (t *tree) check() error {

@@ -1,7 +1,7 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package audit
+package imageaudit
 
 import (
 	"context"
@@ -74,7 +74,7 @@ func treeOf(text string) fstest.MapFS {
 
 func setOf(t testing.TB, text string) *manifest.Set {
 	t.Helper()
-	set, _, err := manifest.Load(treeOf(text), imageTree)
+	set, _, err := manifest.Load(treeOf(text), "registry.k8s.io")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func imageWorld(t testing.TB, set *manifest.Set, changes ...cloudfake.Change) *w
 
 func (w *world) audit(t testing.TB) audit.Outcome {
 	t.Helper()
-	out, err := audit.Run(t.Context(), newImages(w.set, w.reg), audit.Options{Parallel: 8})
+	out, err := audit.Run(t.Context(), New(w.set, w.reg, nil), audit.Options{Parallel: 8})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -630,7 +630,7 @@ func TestManyAbsencesAreSampled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := newImages(set, w.reg)
+	c := New(set, w.reg, nil)
 	reading, err := c.Read(t.Context(), "us-docker.pkg.dev/p/i/web")
 	if err != nil {
 		t.Fatal(err)
@@ -770,7 +770,7 @@ func TestSecretsInAnswers(t *testing.T) {
 	}
 	inject(t, w, fault.Rule{Method: "HEAD", Path: planted, Action: "status", Status: 500})
 	kept := map[string]audit.Reading{}
-	c := newImages(set, w.reg)
+	c := New(set, w.reg, nil)
 	units, err := c.Units(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -813,13 +813,13 @@ func TestSecretsInAnswers(t *testing.T) {
 func TestReadingsBelongToTheirManifests(t *testing.T) {
 	set := setOf(t, imagesDeclared)
 	w := imageWorld(t, set)
-	c := newImages(set, w.reg)
+	c := New(set, w.reg, nil)
 	const unit = "us-docker.pkg.dev/prod/images/pause"
 	reading, err := c.Read(t.Context(), unit)
 	if err != nil || len(reading.Data) > 40 {
 		t.Errorf("%s, %v", reading.Data, err)
 	}
-	later := newImages(setOf(t, strings.Replace(imagesDeclared, `["3.9"]`, `["3.9", "3.10"]`, 1)), w.reg)
+	later := New(setOf(t, strings.Replace(imagesDeclared, `["3.9"]`, `["3.9", "3.10"]`, 1)), w.reg, nil)
 	if _, err := later.Compare(map[string]audit.Reading{unit: reading}); err == nil {
 		t.Error("it was compared")
 	}

@@ -1,7 +1,7 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package audit
+package imageaudit
 
 import (
 	"encoding/json"
@@ -56,7 +56,7 @@ type fact struct {
 
 // verdict collects facts.
 type verdict struct {
-	*images
+	*Collector
 	facts map[string]*fact // by rule and object
 	order []string
 	of    int // declared objects in what was read
@@ -68,7 +68,7 @@ type verdict struct {
 }
 
 // look sets what is declared in a repository.
-func (v *verdict) look(u imageUnit) {
+func (v *verdict) look(u unit) {
 	if u.image == v.last && len(u.image.Parts) == 1 {
 		return // one manifest declares the same everywhere
 	}
@@ -77,8 +77,8 @@ func (v *verdict) look(u imageUnit) {
 }
 
 // Compare implements audit.Collector.
-func (c *images) Compare(readings map[string]audit.Reading) (audit.Comparison, error) {
-	v := &verdict{images: c, facts: map[string]*fact{}}
+func (c *Collector) Compare(readings map[string]audit.Reading) (audit.Comparison, error) {
+	v := &verdict{Collector: c, facts: map[string]*fact{}}
 	seen := map[string][]int{} // by path: the mirrors on which it was read
 	for _, u := range c.units {
 		reading, read := readings[u.name]
@@ -113,7 +113,7 @@ func declaredOn(image *manifest.Image, mirrors []int) int {
 }
 
 // add takes one reading apart.
-func (v *verdict) add(u imageUnit, data json.RawMessage) error {
+func (v *verdict) add(u unit, data json.RawMessage) error {
 	if u.image == nil {
 		var f folderList
 		if err := json.Unmarshal(data, &f); err != nil {
@@ -138,7 +138,7 @@ func (v *verdict) add(u imageUnit, data json.RawMessage) error {
 	return nil
 }
 
-func (v *verdict) absences(u imageUnit, d difference) {
+func (v *verdict) absences(u unit, d difference) {
 	name, declared := u.image.Path, v.declared
 	if d.Gone {
 		v.fact(imgRepositoryMissing, name, placeOf(u.image), fmt.Sprintf("%d digests", len(declared.Digests)), "absent", u.mirror)
@@ -152,7 +152,7 @@ func (v *verdict) absences(u imageUnit, d difference) {
 	}
 }
 
-func (v *verdict) extras(u imageUnit, d difference) {
+func (v *verdict) extras(u unit, d difference) {
 	name, at := u.image.Path, placeOf(u.image)
 	for tag, on := range d.Moved {
 		claim := v.declared.Tags[tag]

@@ -1,7 +1,7 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package audit
+package imageaudit
 
 import (
 	"context"
@@ -28,7 +28,7 @@ func realSet(tb testing.TB) *manifest.Set {
 	if _, err := os.Stat(dir); err != nil {
 		tb.Skip("the real k8s.io tree is not here: ", err)
 	}
-	set, _, err := manifest.Load(os.DirFS(dir), imageTree)
+	set, _, err := manifest.Load(os.DirFS(dir), "registry.k8s.io")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func seeds(set *manifest.Set) []seed {
 
 // fewer reads five of the mirrors. The others get the readings of the one on which only
 // happened what happened everywhere, so that all are compared.
-type fewer struct{ *images }
+type fewer struct{ *Collector }
 
 const like = 2
 
@@ -123,7 +123,7 @@ func (f fewer) Compare(readings map[string]audit.Reading) (audit.Comparison, err
 			all[u.name] = readings[strings.Replace(u.name, f.set.Mirrors[u.mirror], f.set.Mirrors[like], 1)]
 		}
 	}
-	return f.images.Compare(all)
+	return f.Collector.Compare(all)
 }
 
 // TestRealImages loads the registries of k8s.io as declared, lets sixty changes happen
@@ -141,7 +141,7 @@ func TestRealImages(t *testing.T) {
 		}
 		want = append(want, s.want)
 	}
-	out, err := audit.Run(t.Context(), fewer{newImages(set, w.reg)}, audit.Options{Parallel: 32})
+	out, err := audit.Run(t.Context(), fewer{New(set, w.reg, nil)}, audit.Options{Parallel: 32})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func BenchmarkReadRealImages(b *testing.B) {
 	w := imageWorld(b, set)
 	for b.Loop() {
 		w.Faults.Heal()
-		out, err := audit.Run(b.Context(), newImages(set, w.reg), audit.Options{Parallel: 32})
+		out, err := audit.Run(b.Context(), New(set, w.reg, nil), audit.Options{Parallel: 32})
 		if err != nil || len(out.Findings) > 0 || !out.Coverage.Complete() {
 			b.Fatal(err, said(out.Findings), out.Coverage.Gaps)
 		}
@@ -184,7 +184,7 @@ func BenchmarkReadRealImages(b *testing.B) {
 // differ: what is left to do when everything is read.
 func BenchmarkCompareRealImages(b *testing.B) {
 	set := realSet(b)
-	c := newImages(set, nil)
+	c := New(set, nil, nil)
 	readings := map[string]audit.Reading{}
 	size := 0
 	for n, u := range c.units {

@@ -1,7 +1,7 @@
 // Copyright The Steward Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package audit
+package imageaudit
 
 import (
 	"cmp"
@@ -34,8 +34,8 @@ const (
 
 // look is one repository while it is read.
 type look struct {
-	*images
-	imageUnit
+	*Collector
+	unit
 	ctx      context.Context //nolint:containedctx // lives as long as one Read
 	declared manifest.Contents
 	listing  manifest.Listing
@@ -43,8 +43,8 @@ type look struct {
 	gaps []finding.Gap
 }
 
-func (c *images) readRepository(ctx context.Context, u imageUnit) (audit.Reading, error) {
-	l := &look{images: c, imageUnit: u, ctx: ctx, declared: u.image.At(u.mirror)}
+func (c *Collector) readRepository(ctx context.Context, u unit) (audit.Reading, error) {
+	l := &look{Collector: c, unit: u, ctx: ctx, declared: u.image.At(u.mirror)}
 	l.Of = stateOf(l.declared)
 	var err error
 	switch l.listing, err = c.registry.List(ctx, u.name); {

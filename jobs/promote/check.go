@@ -1,0 +1,142 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"sigs.k8s.io/steward/internal/audit"
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/imageaudit"
+	"sigs.k8s.io/steward/internal/job"
+	"sigs.k8s.io/steward/internal/report"
+)
+
+func checkCommand(deps Deps) *cobra.Command {
+	var flags checkFlags
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Compare production with the manifests: missing, moved, unexpected, on each mirror",
+		Long: `Read every mirror and report what is otherwise than promoter manifests declare: digests
+and tags that are missing, tags that stand for something else, and what nobody declared.
+What belongs to a declared image, such as its signatures, is expected. Nothing is changed.
+
+It reports what "steward audit run images" does, for some projects if they are named, and
+counts it for each mirror. What the manifests declare and nobody has promoted yet is
+missing as well: "steward promote run" brings it there.
+
+Exit code 0: nothing at or above --fail-on; 2: something; 3: not everything could be
+read, or a brake holds; 1: an error.`,
+		Example: `  steward promote check --dir ~/k8s.io
+  steward promote check --dir ~/k8s.io --project k8s-staging-coredns -o markdown`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd, deps) },
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+// checkFlags are those of `steward promote check`.
+type checkFlags struct {
+	tree
+	connection
+	out       job.Output
+	release   []string
+	artifacts string
+}
+
+func (f *checkFlags) register(cmd *cobra.Command) {
+	f.tree.register(cmd, "")
+	f.connection.register(cmd)
+	f.out.Register(cmd)
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.release, "release", nil, "the hash that a brake printed, so that what is missing is reported one by one")
+	flags.StringVar(&f.artifacts, "artifacts", os.Getenv("ARTIFACTS"), "directory for junit_promote_check.xml, report.json and report.html; default $ARTIFACTS")
+	_ = cmd.MarkFlagDirname("dir") // these fail for unknown flags only
+	_ = cmd.MarkFlagDirname("artifacts")
+}
+
+func (f *checkFlags) run(cmd *cobra.Command, deps Deps) (err error) {
+	if err := errors.Join(f.tree.check(), f.connection.check(), f.out.Check()); err != nil {
+		return err
+	}
+	d, done, err := f.tree.open(cmd.Context(), deps)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	registry, err := f.connect(deps)
+	if err != nil {
+		return err
+	}
+	return f.compare(cmd, d, registry)
+}
+
+func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry Registry) error {
+	var only map[string]bool
+	if d.scope != nil {
+		only = d.scope.Projects
+	}
+	c := &tallied{Collector: imageaudit.New(d.set, registry, only)}
+	progress := newProgress(cmd.ErrOrStderr())
+	out, err := audit.Run(cmd.Context(), c, audit.Options{Parallel: f.parallel, Release: f.release, Progress: func(p audit.Progress) {
+		progress.read("mirrors", p.Done, p.Units)
+	}})
+	progress.end()
+	if err != nil {
+		return err
+	}
+	found := append(d.said(), out.Findings...)
+	finding.Sort(found)
+	opts := report.Options{Title: "promote check", Commit: d.commit, Coverage: []finding.Coverage{out.Coverage}}
+	if f.out.Text() {
+		c.table(cmd)
+	}
+	if f.artifacts != "" {
+		if err := saveReport(f.artifacts, "junit_promote_check.xml", found, opts); err != nil {
+			return err
+		}
+	}
+	verdict := f.out.Write(cmd, found, opts)
+	var exit *job.Exit
+	switch {
+	case verdict != nil && !errors.As(verdict, &exit):
+		return verdict
+	case out.Held != nil:
+		return &job.Exit{Code: job.Incomplete, Message: fmt.Sprintf("promote check: %d of %d declared digests and tags seem to be gone; --release %s reports them one by one", out.Held.Absent, out.Held.Declared, out.Held.Hash)}
+	case !out.Coverage.Complete():
+		return &job.Exit{Code: job.Incomplete, Message: "promote check: not everything could be read"}
+	}
+	return verdict
+}
+
+// tallied keeps what the collector counts for each mirror.
+type tallied struct {
+	*imageaudit.Collector
+	mirrors []imageaudit.Mirror
+}
+
+// Compare implements audit.Collector.
+func (t *tallied) Compare(readings map[string]audit.Reading) (audit.Comparison, error) {
+	var err error
+	if t.mirrors, err = t.Tally(readings); err != nil {
+		return audit.Comparison{}, err
+	}
+	return t.Collector.Compare(readings)
+}
+
+func (t *tallied) table(cmd *cobra.Command) {
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "MIRROR\tREPOSITORIES\tUNREAD\tMISSING\tMOVED\tUNDECLARED")
+	for _, m := range t.mirrors {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\n", m.Name, m.Repositories, m.Unread, m.Missing, m.Moved, m.Undeclared)
+	}
+	fmt.Fprintln(w)
+	_ = w.Flush() // the report behind it keeps the error of a pipe that broke
+}
