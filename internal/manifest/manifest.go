@@ -52,12 +52,13 @@ type Set struct {
 	// the same paths; sorted.
 	Mirrors []string
 	Images  []*Image // by path
-	Dir     string   // of the tree
+	Dir     string   // of the tree, or the file of a thick manifest
 }
 
-// Manifest is one pair of promoter-manifest.yaml and images.yaml.
+// Manifest is one pair of promoter-manifest.yaml and images.yaml, or a thick manifest,
+// whose one file is both.
 type Manifest struct {
-	Name         string // of the folder
+	Name         string // of the folder, or of the file without its extension
 	File, Images string // both paths
 	Source       string // registry; "" where none is declared
 	Destinations []Destination
@@ -106,11 +107,14 @@ type loader struct {
 	problems []finding.Finding
 }
 
-// Load reads DIR/manifests/*/promoter-manifest.yaml and DIR/images/*/images.yaml.
-// Findings are about what the files say, in the order of files and lines; the set
+// Load reads DIR/manifests/*/promoter-manifest.yaml and DIR/images/*/images.yaml, or
+// the one thick manifest that dir is where it is a file. Findings are about what the files say, in the order of files and lines; the set
 // holds all that could be understood. An error is one of reading, or says that dir
 // holds no manifests.
 func Load(files fs.FS, dir string) (*Set, []finding.Finding, error) {
+	if info, err := fs.Stat(files, dir); err == nil && info.Mode().IsRegular() {
+		return loadThick(files, dir)
+	}
 	l := &loader{files: files}
 	names, err := l.projects(path.Join(dir, "manifests"))
 	if err != nil {
@@ -230,7 +234,7 @@ func (l *loader) manifest(m *Manifest) error {
 		return err
 	}
 	if images != nil {
-		images.images(m)
+		images.images(m, images.root)
 	}
 	return nil
 }

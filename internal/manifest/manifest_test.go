@@ -332,6 +332,59 @@ func TestGrammar(t *testing.T) {
 	}
 }
 
+// TestThick (MF-10): one file with registries and images is the same as both files of a thin manifest.
+func TestThick(t *testing.T) {
+	const images = `
+- name: web
+  dmap:
+    "@a": ["1.10"]
+- name: web
+  dmap: {@b: [1.9]}`
+	thin, said := load(t, registries+images)
+	if said != "" {
+		t.Fatal(said)
+	}
+	text := strings.Replace(strings.Replace(registries, "r/manifests/p/promoter-manifest.yaml", "some/thick.yaml", 1), "-- r/images/p/images.yaml --", "images:", 1)
+	thick, problems, err := Load(tree(text+images), "some/thick.yaml")
+	if err != nil || len(problems) != 0 {
+		t.Fatal(err, problems)
+	}
+	for i, image := range thick.Images {
+		was := thin.Images[i]
+		if image.Path != was.Path || fmt.Sprint(tagsAt(image)) != fmt.Sprint(tagsAt(was)) {
+			t.Errorf("%s %v, in two files %s %v", image.Path, tagsAt(image), was.Path, tagsAt(was))
+		}
+	}
+	if m := thick.Manifests[0]; m.Name != "thick" || m.Images != "some/thick.yaml" || !slices.Equal(thick.Mirrors, thin.Mirrors) {
+		t.Errorf("%+v on %v", m, thick.Mirrors)
+	}
+	for want, text := range map[string]string{
+		"some/thick.yaml MANIFEST-2":   "registries: [{name: gcr.io/a, src: true}, {name: gcr.io/b}]\n",
+		"some/thick.yaml:3 MANIFEST-6": "registries: [{name: gcr.io/a, src: true}, {name: gcr.io/b}]\nimages:\n- {name: a, dmap: {\"sha256:1\": []}}\n",
+		"some/thick.yaml:2 MANIFEST-2": "registries: [{name: gcr.io/a, src: true}, {name: gcr.io/b}]\nimages: 3\n",
+	} {
+		_, problems, err := Load(fstest.MapFS{"some/thick.yaml": {Data: []byte(text)}}, "some/thick.yaml")
+		if err != nil || len(problems) != 1 || problems[0].Position()+" "+problems[0].Rule != want {
+			t.Errorf("%s: %v %v, want %s", text, problems, err, want)
+		}
+	}
+	// In a thin manifest images are an error: the promoter does not read them there.
+	_, said = load(t, strings.Replace(registries, "-- r/images", "images: []\n-- r/images", 1))
+	if !strings.HasPrefix(said, "manifests/p/promoter-manifest.yaml:") || !strings.Contains(said, "MANIFEST-2") {
+		t.Errorf("images in a thin manifest: %q", said)
+	}
+}
+
+func tagsAt(i *Image) []string {
+	var all []string
+	c := i.At(0)
+	for tag, claim := range c.Tags {
+		all = append(all, tag+" "+strings.Join(claim.Digests, ","))
+	}
+	slices.Sort(all)
+	return all
+}
+
 func FuzzLoad(f *testing.F) {
 	f.Add("- name: a\n  dmap:\n    \"sha256:"+strings.Repeat("0", 64)+"\": [\"1.0\", x]\n", "registries:\n- name: gcr.io/a\n  src: true\n- name: us-docker.pkg.dev/p/i/x\n")
 	f.Add("- &a {name: x, dmap: *a}\n", "{registries: [{name: [], src: yes}], <<: {}}")

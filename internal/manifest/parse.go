@@ -140,13 +140,14 @@ func (d *document) unknown(key *yaml.Node, where string, known ...string) {
 		"%s has the unknown key %s", where, quote(key.Value))
 }
 
-// registries reads a promoter-manifest.yaml. A destination that is the source is
-// nothing to the promoter, and nothing here.
+// registries reads a promoter-manifest.yaml, or a thick manifest with its images. A
+// destination that is the source is nothing to the promoter, and nothing here.
 func (d *document) registries(m *Manifest) {
 	if d.root == nil {
 		d.shape(0, "empty", "declare registries", "the manifest is empty")
 		return
 	}
+	var images *yaml.Node
 	d.mapping(d.root, "the manifest", func(key, value *yaml.Node) {
 		switch key.Value {
 		case "registries":
@@ -154,10 +155,20 @@ func (d *document) registries(m *Manifest) {
 		case "imagesPath":
 			// The promoter reads it and makes nothing of it.
 			d.text(value, "imagesPath", "")
+		case "images":
+			images = value
 		default:
 			d.unknown(key, "the manifest", "registries")
 		}
 	})
+	switch {
+	case images != nil && !m.thick():
+		d.shape(images.Line, "images", "put them into "+m.Images, "the images of a thin manifest stand in a file of their own, and these are not promoted")
+	case images != nil:
+		d.images(m, images)
+	case m.thick():
+		d.shape(0, "images", "declare images", "the manifest has no images")
+	}
 	m.Destinations = slices.DeleteFunc(m.Destinations, func(o Destination) bool { return o.Name == m.Source })
 	wrong := func(message, fix string) {
 		d.report(ruleRegistry, finding.Error, 0, d.file, message, fix, "%s", message)
@@ -221,13 +232,13 @@ func (d *document) boolean(n *yaml.Node, where string) bool {
 	return false
 }
 
-// images reads an images.yaml. Entries of one name are joined.
-func (d *document) images(m *Manifest) {
-	if d.root == nil {
+// images reads the list of an images.yaml; nil or null is an empty one. Entries of one name are joined.
+func (d *document) images(m *Manifest, list *yaml.Node) {
+	if list == nil || isNull(list) {
 		return
 	}
 	builders := map[string]*builder{}
-	d.list(d.root, "the list of images", "", func(n *yaml.Node) {
+	d.list(list, "the list of images", "", func(n *yaml.Node) {
 		name, dmap, ok := d.image(n)
 		if !ok {
 			return

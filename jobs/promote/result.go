@@ -55,6 +55,7 @@ type projectResult struct {
 	Frozen  string                 `json:"frozen,omitempty"`
 	Phases  map[string]phaseResult `json:"phases,omitempty"`
 
+	file           string          // that lists the images
 	copied, failed map[string]bool // images that arrived, or did not, somewhere
 	failures       map[int][]failure
 }
@@ -107,7 +108,7 @@ func (r *runner) failures(p *projectResult) []finding.Finding {
 		first := list[0]
 		all = append(all, finding.Finding{
 			Rule: promotion.RuleFailed, Severity: finding.Error, Object: r.set.Mirrors[m], Field: p.Name,
-			File: r.set.Dir + "/images/" + p.Name + "/images.yaml", Line: first.copy.Line,
+			File: p.file, Line: first.copy.Line,
 			Message: fmt.Sprintf("%s of %s did not arrive; %s@%s: %s", report.Number(len(list), "image"), p.Name, first.copy.Path, first.copy.Digest, reason(first.err)),
 			Fix:     "run again when the mirror works: only what is left is copied",
 		})

@@ -31,7 +31,7 @@ type tree struct {
 func (t *tree) register(cmd *cobra.Command, rev string) {
 	flags := cmd.Flags()
 	flags.StringVar(&t.dir, "dir", ".", "checkout of the repository")
-	flags.StringVar(&t.manifests, "manifests", "registry.k8s.io", "tree of the manifests, relative to --dir")
+	flags.StringVar(&t.manifests, "manifests", "registry.k8s.io", "tree of the manifests, or a file that is a thick one, relative to --dir")
 	where := "; the working tree if it is not given"
 	if rev != "" {
 		where = ""
@@ -122,7 +122,7 @@ func (t *tree) choose(d declared) error {
 		if slices.Contains(names, p) {
 			continue
 		}
-		text := fmt.Sprintf("flag --project: there is no manifest %s/manifests/%s", t.manifests, p)
+		text := fmt.Sprintf("flag --project: there is no project %s in %s", p, t.manifests)
 		if near := spell.Nearest(p, names); near != "" {
 			text += "; did you mean " + near + "?"
 		}
@@ -161,8 +161,8 @@ func (d declared) concerns(file string) bool {
 	if d.scope == nil || d.scope.Projects == nil {
 		return true
 	}
-	for name := range d.scope.Projects {
-		if strings.HasPrefix(file, d.set.Dir+"/manifests/"+name+"/") || strings.HasPrefix(file, d.set.Dir+"/images/"+name+"/") {
+	for _, m := range d.set.Manifests {
+		if d.scope.Projects[m.Name] && (strings.HasPrefix(file, path.Dir(m.File)+"/") || strings.HasPrefix(file, path.Dir(m.Images)+"/")) {
 			return true
 		}
 	}
