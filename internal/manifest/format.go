@@ -183,6 +183,9 @@ func declares(raw []byte) []string {
 	if yaml.Unmarshal(raw, &root) != nil {
 		return nil
 	}
+	if root.Kind == 0 { // the library drops the comments of a file that holds nothing else
+		root.HeadComment = string(raw)
+	}
 	var visit func(n *yaml.Node, path string)
 	visit = func(n *yaml.Node, path string) {
 		for _, c := range []string{n.HeadComment, n.LineComment, n.FootComment} {
