@@ -26,6 +26,8 @@ type Deps struct {
 	Readers    Readers
 
 	Promote PromoteAdapters // what promotion reaches production with
+	// OpenGitHub connects with what opens pull requests.
+	OpenGitHub func(GitHub) (Pulls, error)
 	// Ancestor tells whether a commit of the repository at dir is another or comes before it.
 	Ancestor func(ctx context.Context, dir, older, newer string) (bool, error)
 
@@ -55,6 +57,8 @@ type (
 	PromoteAdapters = promote.Adapters
 	PromoteReach    = promote.Reach
 	PromoteRegistry = promote.Registry
+	GitHub          = promote.GitHub
+	Pulls           = promote.Pulls
 )
 
 // What the audit reads with. Who constructs it sees the list of jobs only.
@@ -72,7 +76,7 @@ func All(deps Deps) []*cobra.Command {
 		owners.Command(deps.OpenCommit),
 		audit.Command(audit.Deps{OpenCommit: deps.OpenCommit, OpenState: deps.OpenState, OpenPublic: deps.OpenPublic, Readers: deps.Readers}),
 		janitor.Command(janitor.Deps{OpenCommit: deps.OpenCommit, OpenState: deps.OpenState, Accounts: deps.Accounts, OpenPool: deps.OpenPool}),
-		promote.Command(promote.Deps{OpenCommit: deps.OpenCommit, Ancestor: deps.Ancestor, OpenState: deps.OpenState, Adapters: deps.Promote}),
+		promote.Command(promote.Deps{OpenCommit: deps.OpenCommit, Ancestor: deps.Ancestor, OpenState: deps.OpenState, OpenGitHub: deps.OpenGitHub, Adapters: deps.Promote}),
 		verify.Command(verify.Deps{OpenCommit: deps.OpenCommit, Plugins: deps.Plugins}),
 	}
 }

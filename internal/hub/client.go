@@ -70,7 +70,7 @@ func New(opts Options) (*Client, error) {
 		objects: newObjects(),
 		members: memberCache{found: map[string]membership{}},
 		records: records{newest: map[string]thread.Issue{}},
-		pulls:   pulls{links: map[string]string{}},
+		pulls:   pulls{links: map[string]listedPull{}},
 	}, nil
 }
 

@@ -19,7 +19,7 @@ import (
 // pulls remembers the pull requests that answers are about to name.
 type pulls struct {
 	mu    sync.Mutex
-	links map[string]string // Markdown, by repository and branch
+	links map[string]listedPull // by repository and branch
 }
 
 // maxPulls bounds the memory. What is forgotten is looked up again, because the
@@ -32,7 +32,14 @@ func (p *pulls) found(repo thread.Repo, branch string, pull listedPull) {
 	if len(p.links) >= maxPulls {
 		clear(p.links)
 	}
-	p.links[recordID(repo, branch)] = fmt.Sprintf("[pull request %d](%s)", pull.Number, pull.HTMLURL)
+	p.links[recordID(repo, branch)] = pull
+}
+
+// address of the pull request of a branch; "" where it is not known.
+func (p *pulls) address(repo thread.Repo, branch string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.links[recordID(repo, branch)].HTMLURL
 }
 
 // fill puts links into a comment.
@@ -40,8 +47,8 @@ func (p *pulls) fill(repo thread.Repo, body string) string {
 	return thread.FillLinks(body, func(branch string) (string, bool) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		link, ok := p.links[recordID(repo, branch)]
-		return link, ok
+		pull, ok := p.links[recordID(repo, branch)]
+		return fmt.Sprintf("[pull request %d](%s)", pull.Number, pull.HTMLURL), ok
 	})
 }
 

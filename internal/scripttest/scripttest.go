@@ -76,17 +76,21 @@ func Run(t *testing.T, dir string) {
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Setup: func(env *testscript.Env) error {
-			env.Values[worldKey{}] = &world{}
-			env.Setenv("SOON", time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly))
-			env.Setenv("LATE", time.Now().UTC().AddDate(0, 0, 300).Format(time.DateOnly))
-			return nil
-		},
-		Cmds: commands(),
+		Setup:               Setup,
+		Cmds:                GitHub(),
 	})
 }
 
-func commands() map[string]func(*testscript.TestScript, bool, []string) {
+// Setup makes the world of one script, for tests that have commands of their own beside GitHub's.
+func Setup(env *testscript.Env) error {
+	env.Values[worldKey{}] = &world{}
+	env.Setenv("SOON", time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly))
+	env.Setenv("LATE", time.Now().UTC().AddDate(0, 0, 300).Format(time.DateOnly))
+	return nil
+}
+
+// GitHub is the commands; they need Setup.
+func GitHub() map[string]func(*testscript.TestScript, bool, []string) {
 	out := map[string]func(*testscript.TestScript, bool, []string){"exits": exits}
 	for name, run := range map[string]func(*world, *testscript.TestScript, []string) error{
 		"github": (*world).github, "hook": (*world).hook, "sigterm": (*world).sigterm, "sigkill": (*world).sigkill,

@@ -14,8 +14,9 @@ import (
 
 // Promotion says where images are declared, and where they may go.
 type Promotion struct {
-	Images  string   `yaml:"images"`  // tree of manifests, relative to the repository
-	Mirrors []string `yaml:"mirrors"` // HOST/PATH: every manifest names all of them and nothing else; none: anything
+	Images  string    `yaml:"images"`  // tree of manifests, relative to the repository
+	Mirrors []string  `yaml:"mirrors"` // HOST/PATH: every manifest names all of them and nothing else; none: anything
+	Add     []AddRule `yaml:"add"`     // what `steward promote add` proposes; the first rule of a project counts
 }
 
 // defaultImages is where Kubernetes has its tree.
@@ -36,6 +37,9 @@ func (p Promotion) problems() []error {
 		case slices.Contains(p.Mirrors[:i], m):
 			all = append(all, fmt.Errorf("mirrors: %s stands twice", m))
 		}
+	}
+	for _, r := range p.Add {
+		all = append(all, r.problems()...)
 	}
 	return all
 }

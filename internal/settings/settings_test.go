@@ -73,6 +73,9 @@ func TestProblemsComeAtOnceWithTheirPlace(t *testing.T) {
 		"repos: {a/b: {plugins: {}}}":      {"line 1"},
 		"repos: {a/b: {plugins: [drift]}}": {"a/b: drift: report is missing"},
 		"unreviewed: [a b]":                {"a b"},
+		"promotion: {add: [{project: '[', images: ['[', ''], tags: '('}, {}]}": {
+			"add: [: project is not", `"[" is no pattern`, `"" is no pattern`, "tags: error parsing regexp", "add: : project", "tags: say which",
+		},
 		"repos: {a/b: {drift: {report: http://example.org/x, page: javascript:x, job: a b, interval: -1s}}}": {
 			`"http://example.org/x" must be`, `"javascript:x"`, `"a b"`, "-1s",
 		},

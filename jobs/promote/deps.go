@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/steward/internal/imageaudit"
 	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/state"
+	"sigs.k8s.io/steward/internal/thread"
 )
 
 // Deps is what the verbs need from outside.
@@ -24,8 +25,23 @@ type Deps struct {
 	Ancestor func(ctx context.Context, dir, older, newer string) (bool, error)
 	// OpenState opens a store by its URL: file:// or gs://.
 	OpenState func(ctx context.Context, address string) (state.Store, error)
-	Now       func() time.Time // nil: time.Now
+	// OpenGitHub connects with what opens pull requests.
+	OpenGitHub func(GitHub) (Pulls, error)
+	Now        func() time.Time // nil: time.Now
 	Adapters
+}
+
+// GitHub says where pull requests are opened, and by whom.
+type GitHub struct {
+	Endpoint, TokenPath string
+	Unreviewed          []string // logins whose pull requests are merged without review; whoever is one opens none
+}
+
+// Pulls opens pull requests.
+type Pulls interface {
+	// Propose opens one, unless its branch has one in any state, or an open one has a branch that begins with beside.
+	// It returns the address of the one that is there.
+	Propose(ctx context.Context, repo thread.Repo, p thread.Pull, beside string) (address string, opened bool, err error)
 }
 
 // Adapters are what reaches the world outside, one field for each part. They connect when

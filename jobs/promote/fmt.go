@@ -89,10 +89,14 @@ func (f fmtFlags) format(file string) (changed bool, err error) {
 	if err != nil || bytes.Equal(raw, out) || !f.confirm {
 		return err == nil && !bytes.Equal(raw, out), err
 	}
-	// Beside it first: a file that is cut off would declare less.
+	return true, replaceFile(file, out, info.Mode().Perm())
+}
+
+// replaceFile writes beside a file first: one that is cut off would declare less.
+func replaceFile(file string, content []byte, mode os.FileMode) error {
 	beside := file + ".new"
-	if err := os.WriteFile(beside, out, info.Mode().Perm()); err != nil {
-		return false, errors.Join(err, os.Remove(beside))
+	if err := os.WriteFile(beside, content, mode); err != nil {
+		return errors.Join(err, os.Remove(beside))
 	}
-	return true, os.Rename(beside, file)
+	return os.Rename(beside, file)
 }

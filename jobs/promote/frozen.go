@@ -28,6 +28,21 @@ type brake struct {
 // scopesOf reads the scopes of all repositories of steward.yaml; "" is no file. A name that
 // means different folders in two repositories means all of them.
 func scopesOf(config string) (freeze.Scopes, error) {
+	s, err := settingsOf(config)
+	if err != nil || s == nil {
+		return nil, err
+	}
+	scopes := freeze.Scopes{}
+	for _, repo := range s.Repos {
+		for name, folders := range repo.Scopes {
+			scopes[name] = append(scopes[name], folders...)
+		}
+	}
+	return scopes, nil
+}
+
+// settingsOf reads steward.yaml; nil where none is named.
+func settingsOf(config string) (*settings.Settings, error) {
 	if config == "" {
 		return nil, nil
 	}
@@ -39,13 +54,7 @@ func scopesOf(config string) (freeze.Scopes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("flag --config: %w", err)
 	}
-	scopes := freeze.Scopes{}
-	for _, repo := range s.Repos {
-		for name, folders := range repo.Scopes {
-			scopes[name] = append(scopes[name], folders...)
-		}
-	}
-	return scopes, nil
+	return s, nil
 }
 
 // frozen is what is frozen at one moment.

@@ -32,7 +32,8 @@ func TestMain(m *testing.M) {
 //	wrote N TEXT             want so many manifests put since, with the text in HOST PATH
 //	asked N METHOD TEXT      want so many requests since
 func TestScripts(t *testing.T) {
-	commands := scripttest.CommandLine()
+	commands := scripttest.GitHub()
+	maps.Copy(commands, scripttest.CommandLine())
 	var serving sync.Map // by address: scripts run at once
 	of := func(ts *testscript.TestScript) *registries {
 		r, ok := serving.Load(ts.Getenv("REGISTRY"))
@@ -76,7 +77,7 @@ func TestScripts(t *testing.T) {
 			}
 		},
 	})
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: commands})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: scripttest.Setup, Cmds: commands})
 }
 
 func seedOf(ts *testscript.TestScript, name string) int64 {

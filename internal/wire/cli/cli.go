@@ -46,7 +46,7 @@ Exit codes: 0 done or clean; 1 error, usage included; 2 a check found something
 	deps := jobs.Deps{
 		OpenCommit: git.At, Plugins: allPlugins, OpenState: providers.OpenState, OpenPublic: providers.OpenPublic,
 		Readers: providers.Readers(), Accounts: providers.Accounts(), OpenPool: openPool,
-		Ancestor: git.Ancestor, Promote: providers.Promote(),
+		Ancestor: git.Ancestor, Promote: providers.Promote(), OpenGitHub: providers.OpenGitHub,
 	}
 	cmd.AddCommand(jobs.All(deps)...)
 	pool := poolClient()
