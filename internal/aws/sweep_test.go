@@ -354,3 +354,77 @@ func TestDeletionThatNeverEndsCountsAsInUse(t *testing.T) { // AWS-6
 		t.Errorf("error %v", err)
 	}
 }
+
+// Boskos's janitor cleans these kinds, or misses them (from the empty line on): a kind, and the rows that sweep it.
+const specified = `
+CloudFormation stacks     cloudformation.stacks
+EKS                       eks.clusters
+classic ELB               elb.load-balancers
+ELBv2                     elbv2.load-balancers
+target groups             elbv2.target-groups
+ASG                       autoscaling.groups
+launch configs            autoscaling.launch-configurations
+launch templates          ec2.launch-templates
+instances                 ec2.instances
+VPC endpoints             ec2.vpc-endpoints
+ENIs                      ec2.network-interfaces
+subnets                   ec2.subnets
+security groups           ec2.security-groups
+IGWs                      ec2.internet-gateways
+route tables              ec2.route-tables
+NAT gateways              ec2.nat-gateways
+VPCs                      ec2.vpcs
+DHCP options              ec2.dhcp-options
+snapshots                 ec2.snapshots
+volumes                   ec2.volumes
+EIPs                      ec2.addresses
+EFS, mount targets        efs.file-systems
+SQS, EventBridge rules    sqs.queues events.rules
+key pairs                 ec2.key-pairs
+S3 buckets                s3.buckets
+ECR images                ecr.repositories
+instance profiles         iam.instance-profiles
+roles                     iam.roles
+OIDC providers            iam.oidc-providers
+Route53 records, zones    route53.records route53.zones
+
+NACLs                     ec2.network-acls
+VPN                       ec2.vpn-connections ec2.vpn-gateways ec2.customer-gateways
+peering                   ec2.vpc-peering-connections
+TGW                       ec2.transit-gateways ec2.transit-gateway-attachments
+AMIs                      ec2.images
+RDS                       rds.instances rds.clusters rds.snapshots rds.cluster-snapshots rds.subnet-groups
+Lambda                    lambda.functions
+log groups                logs.log-groups
+customer IAM policies     iam.policies
+users                     iam.users iam.groups
+KMS                       kms.keys
+Secrets Manager           secretsmanager.secrets
+ECS                       ecs.clusters
+ElastiCache               elasticache.clusters elasticache.replication-groups elasticache.subnet-groups
+`
+
+// A row that goes missing would leave its kind in the account. That each of them finds and deletes something is
+// TestEveryRowIsSeeded's and TestFullAccountIsCleanInOneSweep's.
+func TestRowsCoverSpecification(t *testing.T) {
+	have := map[string]bool{}
+	for _, r := range rows() {
+		have[r.name] = true
+	}
+	kinds := 0
+	for line := range strings.Lines(specified) {
+		kind, rows, ok := strings.Cut(strings.TrimSpace(line), "  ")
+		if !ok {
+			continue
+		}
+		kinds++
+		for _, row := range strings.Fields(rows) {
+			if !have[row] {
+				t.Errorf("%s: no row %s", kind, row)
+			}
+		}
+	}
+	if kinds != 44 {
+		t.Errorf("%d kinds", kinds)
+	}
+}

@@ -31,6 +31,7 @@ type GCE struct {
 	objects  map[string]*gceObject // by key: HOST/BASE/ID
 	pending  map[string]*gceOperation
 	serial   int
+	batched  int // requests within others
 }
 
 // gceSettings are the value of gce in cloud.yaml.
@@ -56,8 +57,11 @@ type gceProject struct {
 	State    string   // ACTIVE
 	Services []string // enabled; without any, all that the fake knows
 	Objects  []gceObject
+	Policy   gcePolicy
 	// Seen is another id that the API answers with: a credential that sees something else than was asked for.
 	Seen string
+
+	changes int // of the policy
 }
 
 // gceObject is one thing in a project. Who names it in a field holds it, and so does what lies below it.
@@ -192,6 +196,7 @@ func (g *GCE) controls() map[string]command {
 		"GET objects": func(r *http.Request, _ []byte) (any, error) {
 			return append([]string{}, g.Objects(r.URL.Query().Get("project"))...), nil
 		},
+		"GET policy": func(r *http.Request, _ []byte) (any, error) { return g.Policy(r.URL.Query().Get("project")), nil },
 		"POST put": func(_ *http.Request, body []byte) (any, error) {
 			var in struct {
 				Project, Key string
@@ -248,6 +253,9 @@ func names(v any, id string) bool {
 // gone takes an object away, with what is below it and what it owns. What an owner that stays has lost, it makes anew.
 func (g *GCE) gone(o *gceObject) error {
 	delete(g.objects, o.path)
+	if email, ok := strings.CutPrefix(o.Key, "iam serviceAccounts/"); ok && !strings.Contains(email, "/") {
+		o.project.orphan(email)
+	}
 	for _, other := range g.sorted() {
 		if strings.HasPrefix(other.path, o.path+"/") {
 			delete(g.objects, other.path)

@@ -16,8 +16,10 @@ import (
 
 func (g *GCE) routes() map[string]http.HandlerFunc {
 	routes := map[string]http.HandlerFunc{
-		"GET /cloudresourcemanager.googleapis.com/v3/{kind}/{id}":    g.serve(g.resource),
-		"GET /serviceusage.googleapis.com/v1/projects/{id}/services": g.serve(g.services),
+		"GET /cloudresourcemanager.googleapis.com/v3/{kind}/{id}":      g.serve(g.resource),
+		"POST /cloudresourcemanager.googleapis.com/v3/projects/{call}": g.serve(g.policyCall),
+		"POST /compute.googleapis.com/batch/compute/v1":                g.batch,
+		"GET /serviceusage.googleapis.com/v1/projects/{id}/services":   g.serve(g.services),
 	}
 	for _, api := range gceAPIs() {
 		routes["/"+api.host+"/"] = g.serve(func(r *http.Request) (map[string]any, *gceRefusal) { return g.object(api, r) })
@@ -106,7 +108,7 @@ func (g *GCE) services(r *http.Request) (map[string]any, *gceRefusal) {
 	}
 	var all []any
 	for _, api := range gceAPIs() {
-		if p.enabled(api) && !api.anywhere {
+		if p.enabled(api) && !api.anywhere && api.host == api.service+".googleapis.com" {
 			all = append(all, map[string]any{"name": "projects/" + p.Number + "/services/" + api.host, "state": "ENABLED"})
 		}
 	}
@@ -123,7 +125,7 @@ func (g *GCE) byNumber(id string) *gceProject {
 }
 
 func (p *gceProject) enabled(api gceAPI) bool {
-	return api.anywhere || len(p.Services) == 0 || slices.Contains(p.Services, api.host)
+	return api.anywhere || len(p.Services) == 0 || slices.Contains(p.Services, api.service+".googleapis.com")
 }
 
 // object answers all that is below the host of an API.
@@ -376,7 +378,7 @@ func matches(o *gceObject, key string, aggregated bool) bool {
 		return true // one list of all keys
 	case strings.HasSuffix(key, "/rrsets"):
 		return strings.HasPrefix(o.path, key+"/") // NAME/TYPE
-	case o.api.host == "container.googleapis.com":
+	case o.api.service == "container":
 		parent = strings.Replace(parent, "/zones/", "/locations/", 1) // two names of one place
 	}
 	want, have := strings.Split(key, "/"), strings.Split(parent, "/")

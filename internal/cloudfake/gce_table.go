@@ -11,6 +11,7 @@ import (
 // gceAPI is how one API names, lists and deletes its objects.
 type gceAPI struct {
 	host, base string
+	service    string            // whose endpoint the host is: "container" of test-container.sandbox.googleapis.com
 	created    string            // field that says when an object was made
 	items      map[string]string // key of a list by collection, where it is not the collection; "*" is every one
 	operation  string            // of a delete: "status" (Compute Engine's form), "done" (google.longrunning), "" is at once
@@ -52,12 +53,26 @@ func gceAPIs() map[string]gceAPI {
 	} {
 		apis[service] = gceAPI{created: "createTime", operation: "done", cascades: service == "artifactregistry"}
 	}
-	for service, a := range apis {
-		a.host = service + ".googleapis.com"
+	for service, endpoints := range map[string][]string{
+		"container": {"test-container", "staging-container", "staging2-container"},
+		"gkehub":    {"staging-gkehub", "autopush-gkehub"},
+		"lustre":    {"staging-lustre", "autopush-lustre"},
+	} {
+		for _, endpoint := range endpoints {
+			a := apis[service]
+			a.service = service
+			apis[endpoint+".sandbox"] = a
+		}
+	}
+	for name, a := range apis {
+		a.host = name + ".googleapis.com"
 		if a.base == "" {
 			a.base = "v1"
 		}
-		apis[service] = a
+		if a.service == "" {
+			a.service = name
+		}
+		apis[name] = a
 	}
 	return apis
 }
@@ -76,8 +91,11 @@ func linked(o *gceObject) map[string]any {
 	return map[string]any{"name": path.Base(o.id), "selfLink": "https://" + o.path}
 }
 
-// short: record sets have their own.
+// short: record sets have their own, and response policies another word for it.
 func short(o *gceObject) map[string]any {
+	if strings.Contains(o.id, "/responsePolicies/") {
+		return map[string]any{"responsePolicyName": path.Base(o.id)}
+	}
 	if name, ok := o.Fields["name"]; ok {
 		return map[string]any{"name": name}
 	}

@@ -29,10 +29,13 @@ type row struct {
 	// the API has; with {parent} for every object of the row parent. split makes the items of those of parent instead.
 	list   string
 	parent string
-	split  func(i item) []item
+	split  func(p *project, i item) []item
 	query  url.Values // of the list
 	items  string
 	shared bool // another row is made of its items
+	aside  bool // at an endpoint beside the one of production, which is no service that can be enabled
+	// read lists what is no list of an API.
+	read func(ctx context.Context, p *project) ([]item, error)
 	// after and within are as in sweep.Kind.
 	after, within []string
 	created       string // field; "creationTimestamp", "createTime"
@@ -40,6 +43,8 @@ type row struct {
 	id func(p *project, i item) string
 	// keep says why an item stays, and skip leaves out what has been deleted already and only shows for a while.
 	keep func(p *project, i item) string
+	// with is as in sweep.Object.
+	with func(p *project, i item) string
 	skip func(i item) bool
 	// purge is the query of the delete, first is done before it, unlock behind a refusal, and remove in its place.
 	purge                 url.Values
@@ -66,8 +71,7 @@ func (s *Sweeper) Account(ctx context.Context, id string) ([]sweep.Kind, sweep.A
 
 // identify reads the project, and the folders around it as far as they are needed.
 func (p *project) identify(ctx context.Context) error {
-	const api = "cloudresourcemanager.googleapis.com"
-	answer, err := p.do(ctx, request{method: http.MethodGet, api: api, path: "/v3/projects/" + url.PathEscape(p.asked)})
+	answer, err := p.do(ctx, request{method: http.MethodGet, api: resourceManager, path: "/v3/projects/" + url.PathEscape(p.asked)})
 	if err != nil {
 		return err
 	}
@@ -88,7 +92,7 @@ func (p *project) identify(ctx context.Context) error {
 		if slices.Contains(p.opts.Parents, parent) || !strings.HasPrefix(parent, "folders/") {
 			return nil
 		}
-		answer, err := p.do(ctx, request{method: http.MethodGet, api: api, path: "/v3/" + escaped(parent)})
+		answer, err := p.do(ctx, request{method: http.MethodGet, api: resourceManager, path: "/v3/" + escaped(parent)})
 		if err != nil {
 			return fmt.Errorf("%s: %w", parent, err)
 		}
@@ -125,9 +129,49 @@ func (p *project) kind(r row) sweep.Kind {
 	}
 }
 
-// objects lists a row.
+// hosts are where a row is asked: in production, and at the endpoints beside it that the options name.
+func (p *project) hosts(r row) []string {
+	return append([]string{r.api}, p.opts.Endpoints[strings.TrimSuffix(r.api, ".googleapis.com")]...)
+}
+
+// at is the row at one of its hosts.
+func (r row) at(host string) row {
+	r.aside = host != r.api
+	r.api = host
+	return r
+}
+
+// objects lists a row at all its hosts. What lies beside production has the host in front of its id.
 func (p *project) objects(ctx context.Context, r row) ([]sweep.Object, error) {
 	p.keep(r.name, nil)
+	var all []sweep.Object
+	hosts := p.hosts(r)
+	for _, host := range hosts {
+		some, err := p.listed(ctx, r.at(host))
+		if err != nil && (len(hosts) == 1 || !errors.Is(err, sweep.ErrDisabled)) {
+			return nil, err
+		}
+		for i := range some {
+			if host != r.api {
+				some[i].ID = host + "/" + some[i].ID
+			}
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// placed is the row and the id in it that an object has where it lies.
+func (p *project) placed(r row, id string) (row, string) {
+	host, rest, ok := strings.Cut(id, "/")
+	if ok && slices.Contains(p.hosts(r)[1:], host) {
+		return r.at(host), rest
+	}
+	return r, id
+}
+
+// listed lists a row at one host.
+func (p *project) listed(ctx context.Context, r row) ([]sweep.Object, error) {
 	if p.enabled != nil && r.service() != "" && !p.enabled[r.service()] {
 		return nil, fmt.Errorf("%s: %w", r.api, sweep.ErrDisabled)
 	}
@@ -136,7 +180,7 @@ func (p *project) objects(ctx context.Context, r row) ([]sweep.Object, error) {
 		return nil, fmt.Errorf("%s: %w", r.api, sweep.ErrDisabled)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", r.name, unread(err))
+		return nil, fmt.Errorf("list %s at %s: %w", r.name, r.api, unread(err))
 	}
 	if r.shared {
 		p.keep(r.name, items)
@@ -159,7 +203,7 @@ func (p *project) objects(ctx context.Context, r row) ([]sweep.Object, error) {
 
 // service is what has to be enabled for the row; "" where there may be objects whatever is enabled.
 func (r row) service() string {
-	if r.api == "storage.googleapis.com" {
+	if r.aside || r.api == "storage.googleapis.com" || r.api == resourceManager {
 		return ""
 	}
 	return r.api
@@ -167,11 +211,14 @@ func (r row) service() string {
 
 // list reads the items of a row, everywhere.
 func (p *project) list(ctx context.Context, r row) ([]item, error) {
+	if r.read != nil {
+		return r.read(ctx, p)
+	}
 	if r.split != nil {
 		var all []item
 		parents, err := p.parents(ctx, r.parent)
 		for _, i := range parents {
-			all = append(all, r.split(i)...)
+			all = append(all, r.split(p, i)...)
 		}
 		return all, err
 	}
@@ -179,9 +226,13 @@ func (p *project) list(ctx context.Context, r row) ([]item, error) {
 	if err != nil {
 		return nil, err
 	}
+	ask := request{method: http.MethodGet, api: r.api, query: p.fill(r.query)}
+	if r.batched() {
+		ask.batched = r.name
+	}
 	var all []item
-	for _, path := range paths {
-		err := p.pages(ctx, request{method: http.MethodGet, api: r.api, path: path, query: p.fill(r.query)}, func(page item) error {
+	for _, ask.path = range paths {
+		err := p.pages(ctx, ask, func(page item) error {
 			some, err := array(page, r.items)
 			if all = append(all, some...); len(all) > maxItems {
 				err = audit.Fail(finding.TooLarge, "the list has more than %d items", maxItems)
@@ -288,6 +339,9 @@ func (p *project) object(r row, i item) (sweep.Object, error) {
 	if r.keep != nil {
 		o.Protected = r.keep(p, i)
 	}
+	if r.with != nil {
+		o.With = r.with(p, i)
+	}
 	return o, nil
 }
 
@@ -345,17 +399,19 @@ func (p *project) delete(ctx context.Context, r row, o sweep.Object) error {
 	if o.Protected != "" {
 		return fmt.Errorf("delete %s: it is protected", o.ID)
 	}
+	p.batch.clear()
 	var err error
+	r, id := p.placed(r, o.ID)
 	if r.first != nil {
-		err = r.first(ctx, p, o.ID)
+		err = r.first(ctx, p, id)
 	}
 	if err == nil {
-		err = p.remove(ctx, r, o.ID)
+		err = p.remove(ctx, r, id)
 	}
 	var no *refused
 	if r.unlock != nil && errors.As(err, &no) && no.code != http.StatusNotFound {
-		if err = r.unlock(ctx, p, o.ID); err == nil {
-			err = p.remove(ctx, r, o.ID)
+		if err = r.unlock(ctx, p, id); err == nil {
+			err = p.remove(ctx, r, id)
 		}
 	}
 	if err = deleted(err); err != nil {

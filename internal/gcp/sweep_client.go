@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -41,6 +42,9 @@ type SweepOptions struct {
 	HTTP       httpread.Options
 	Rate       float64       // requests a second to one API for one project; 20
 	Poll       time.Duration // before an operation is looked at again, growing; 1s
+	// Endpoints are further hosts of a service, at which a project may have objects that production does not list:
+	// {"container": ["test-container.sandbox.googleapis.com"]}.
+	Endpoints map[string][]string
 	// Parents are folders and organisations that are enough for an answer: above one of them nobody is asked.
 	Parents []string
 }
@@ -58,6 +62,8 @@ const (
 	rateAttempts = 5 // at what Google refuses for the rate with a 403
 )
 
+var endpointForm = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+googleapis\.com$`)
+
 // Sweeper makes the kinds of a project's objects. It is safe for concurrent use.
 type Sweeper struct {
 	opts    SweepOptions
@@ -73,6 +79,13 @@ func NewSweeper(ctx context.Context, opts SweepOptions) (*Sweeper, error) {
 	}
 	if opts.Poll <= 0 {
 		opts.Poll = defaultPoll
+	}
+	for service, hosts := range opts.Endpoints {
+		for _, host := range hosts {
+			if !endpointForm.MatchString(host) { // it gets the credential
+				return nil, fmt.Errorf("endpoints: %s: %.100q is no host of googleapis.com", service, host)
+			}
+		}
 	}
 	s := &Sweeper{opts: opts, token: opts.Token, scanner: secret.NewScanner()}
 	if opts.Endpoint != "" {
@@ -164,6 +177,8 @@ type project struct {
 	asked   string
 
 	mu      sync.Mutex
+	writing sync.Mutex // of the IAM policy
+	batch   batch
 	clients map[string]*http.Client
 	paces   map[string]*pace.Limiter
 	enabled map[string]bool   // nil: not known
@@ -208,6 +223,8 @@ type request struct {
 	method, api, path string
 	query             url.Values
 	body              any
+	reads             bool   // a POST that changes nothing, and may be repeated
+	batched           string // the row whose first page may come with those of others
 }
 
 // do asks, and asks again where the refusal is about the rate. The answer to a 404 and the like is *refused.
@@ -215,12 +232,19 @@ func (p *project) do(ctx context.Context, r request) (item, error) {
 	for attempt := 1; ; attempt++ {
 		answer, err := p.once(ctx, r)
 		var no *refused
-		if attempt == rateAttempts || !errors.As(err, &no) || no.code != http.StatusForbidden ||
-			!no.has("rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED") {
+		rate := errors.As(err, &no) && no.code == http.StatusForbidden &&
+			no.has("rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED")
+		switch {
+		case attempt == rateAttempts || !rate && !(r.reads && passing(err)):
 			return answer, err
+		case rate:
+			_, limit := p.client(r.api)
+			limit.PushedBack(time.Second << attempt)
+		default:
+			if err := pace.Sleep(ctx, time.Duration(attempt)*p.opts.Poll); err != nil {
+				return nil, err
+			}
 		}
-		_, limit := p.client(r.api)
-		limit.PushedBack(time.Second << attempt)
 	}
 }
 
@@ -351,8 +375,12 @@ func (p *project) pages(ctx context.Context, r request, each func(item) error) e
 	}
 	r.query = query
 	seen := map[string]bool{}
+	first := p.first(ctx, r)
 	for range maxListPages {
-		page, err := p.do(ctx, r)
+		page, err := first, error(nil)
+		if first = nil; page == nil {
+			page, err = p.do(ctx, r)
+		}
 		if err == nil {
 			err = partial(page)
 		}
@@ -373,6 +401,14 @@ func (p *project) pages(ctx context.Context, r request, each func(item) error) e
 		query.Set("pageToken", token)
 	}
 	return audit.Fail(finding.TooLarge, "the list has more than %d pages", maxListPages)
+}
+
+// first is the first page of a list that is asked together with others, or nil.
+func (p *project) first(ctx context.Context, r request) item {
+	if r.batched == "" {
+		return nil
+	}
+	return p.together(ctx, r.batched)
 }
 
 // partial finds what an API says of places that it could not look at: such a list is not whole.

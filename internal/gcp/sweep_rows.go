@@ -122,8 +122,16 @@ func networks() []row {
 		"networkEndpointGroups", "instanceTemplates", "addresses", "firewallPolicies", "dns.managedZones", "dns.policies",
 		"dns.responsePolicies", "networkconnectivity.internalRanges", "networkconnectivity.spokes", "vpcaccess.connectors").keeping(keepNetwork)
 	networks.shared = true
+	ranges := row{
+		name: "compute.secondaryIpRanges", api: "compute.googleapis.com", base: "compute/v1", parent: "compute.subnetworks", split: secondaryRanges,
+		after: []string{"container.clusters", "compute.instances"}, within: []string{"compute.subnetworks"}, remove: removeRange,
+	}
+	subnetworks := compute("aggregated/subnetworks", "instances", "forwardingRules", "serviceAttachments", "packetMirrorings",
+		"networkAttachments", "routers", "addresses", "networkEndpointGroups", "vpcaccess.connectors",
+		"networkconnectivity.serviceConnectionPolicies", "container.clusters").in("networks").keeping(keepSubnetwork)
+	subnetworks.shared = true
 	return []row{
-		policies, links, networks,
+		policies, links, networks, ranges, subnetworks,
 		compute("aggregated/addresses", "forwardingRules", "instances", "routers", "vpnGateways", "targetVpnGateways", "sqladmin.instances"),
 		compute("global/routes", "container.clusters", "forwardingRules").in("networks").keeping(keepRoute),
 		compute("global/firewalls", "container.clusters", "forwardingRules").in("networks").keeping(keepFirewall),
@@ -135,9 +143,6 @@ func networks() []row {
 		compute("global/interconnects", "interconnectAttachments"),
 		compute("aggregated/routers", "vpnTunnels", "interconnectAttachments", "instances", "container.clusters", "networkconnectivity.spokes"),
 		compute("aggregated/networkAttachments", "instances").in("subnetworks"),
-		compute("aggregated/subnetworks", "instances", "forwardingRules", "serviceAttachments", "packetMirrorings", "networkAttachments", "routers",
-			"addresses", "networkEndpointGroups", "vpcaccess.connectors", "networkconnectivity.serviceConnectionPolicies", "container.clusters").
-			in("networks").keeping(keepSubnetwork),
 	}
 }
 
@@ -236,7 +241,7 @@ func keyInventory() row { return api("kmsinventory.googleapis.com", "v1", "crypt
 
 // identities are who may do what, and the secrets of it.
 func identities() []row {
-	accounts := api("iam.googleapis.com", "v1", "serviceAccounts", "accounts", "iam.keys").keeping(keepServiceAccount)
+	accounts := api("iam.googleapis.com", "v1", "serviceAccounts", "accounts", "iam.keys", "iam.bindings").keeping(keepServiceAccount)
 	keys := api("iam.googleapis.com", "v1", "serviceAccounts/keys", "keys")
 	accounts.shared = true
 	keys.list, keys.parent = "/{parent}/keys", "iam.serviceAccounts"
@@ -248,7 +253,7 @@ func identities() []row {
 	}
 	secrets := api("secretmanager.googleapis.com", "v1", "secrets", "secrets")
 	return []row{
-		accounts, keys, versions, secrets,
+		accounts, keys, bindings(), versions, secrets,
 		api("apikeys.googleapis.com", "v2", "locations/global/keys", "keys"),
 	}
 }

@@ -127,7 +127,7 @@ func releaseFirewallPolicy(ctx context.Context, p *project, id string) error {
 }
 
 // peerings are what a network says of its own.
-func peerings(network item) []item {
+func peerings(_ *project, network item) []item {
 	list, _ := network["peerings"].([]any)
 	var all []item
 	for _, one := range list {
@@ -143,6 +143,41 @@ func removePeering(ctx context.Context, p *project, id string) error {
 	return p.change(ctx, find("compute.peerings"), request{
 		method: http.MethodPost, path: "/compute/v1/" + escaped(network) + "/removePeering", body: map[string]string{"name": name},
 	})
+}
+
+// secondaryRanges are those of a subnetwork that stays. With any other they go.
+func secondaryRanges(p *project, subnetwork item) []item {
+	if keepSubnetwork(p, subnetwork) == "" {
+		return nil
+	}
+	list, _ := subnetwork["secondaryIpRanges"].([]any)
+	var all []item
+	for _, one := range list {
+		inner, _ := one.(map[string]any)
+		all = append(all, item{"selfLink": subnetwork.text("selfLink") + "/secondaryIpRanges/" + item(inner).text("rangeName")})
+	}
+	return all
+}
+
+// removeRange takes one secondary range off its subnetwork. Its id is SUBNETWORK/secondaryIpRanges/NAME.
+func removeRange(ctx context.Context, p *project, id string) error {
+	r := find("compute.secondaryIpRanges")
+	subnetwork, name, _ := strings.Cut(id, "/secondaryIpRanges/")
+	p.writing.Lock() // two at once would be refused, by the fingerprint
+	defer p.writing.Unlock()
+	at := request{method: http.MethodGet, api: r.api, path: "/compute/v1/" + escaped(subnetwork)}
+	now, err := p.do(ctx, at)
+	if err != nil {
+		return err
+	}
+	ranges, err := elements(now["secondaryIpRanges"])
+	if err != nil {
+		return err
+	}
+	ranges = slices.DeleteFunc(ranges, func(i item) bool { return i.text("rangeName") == name })
+	at.method = http.MethodPatch
+	at.body = map[string]any{"fingerprint": now["fingerprint"], "secondaryIpRanges": append([]item{}, ranges...)}
+	return p.change(ctx, r, at)
 }
 
 // destroyKeyVersion is all that can be done about a key: keys and key rings stay for ever, and cost nothing.

@@ -31,6 +31,12 @@ number: "42"
 parent: folders/7
 labels: {pool: boskos}
 services: [%s]
+policy:
+  bindings:
+  - {role: roles/owner, members: ["user:admin@example.org", "group:pool@example.org", "serviceAccount:boskos@elsewhere.iam.gserviceaccount.com"]}
+  - {role: roles/compute.serviceAgent, members: ["serviceAccount:service-42@compute-system.iam.gserviceaccount.com"]}
+  - {role: roles/editor, members: ["serviceAccount:42-compute@developer.gserviceaccount.com", "serviceAccount:42@cloudservices.gserviceaccount.com"]}
+  - {role: roles/viewer, members: ["group:pool@example.org"], condition: {title: later, expression: "request.time < timestamp('2030-01-01T00:00:00Z')"}}
 objects:
 - key: compute global/networks/default
 - key: compute regions/us-central1/subnetworks/default
@@ -95,7 +101,9 @@ func TestEmptyProject(t *testing.T) { // GS-9
 	if !o.Clean() || len(o.Deleted) > 0 {
 		t.Errorf("reason %q, deleted %v", o.Reason(), o.Deleted)
 	}
-	if n := len(s.Faults.Requests()); n > 60 || n < 30 {
+	n, inner := len(s.Faults.Requests()), s.GCE.Batched()
+	t.Logf("%d calls, one of them with %d lists in it", n-inner, inner)
+	if n -= inner; n > 60 || n < 30 || inner == 0 {
 		t.Errorf("%d calls, want at most 60", n)
 		for _, r := range s.Faults.Requests() {
 			t.Log(r.Path)
@@ -139,7 +147,7 @@ func BenchmarkEmptyProject(b *testing.B) {
 			b.Fatal(v.Reason(), err)
 		}
 	}
-	b.ReportMetric(float64(len(fake.Faults.Requests()))/float64(b.N), "calls/op")
+	b.ReportMetric(float64(len(fake.Faults.Requests())-fake.GCE.Batched())/float64(b.N), "calls/op")
 }
 
 const link = "https://www.googleapis.com/compute/v1/projects/lent/"
@@ -212,6 +220,8 @@ const full = `
 - key: compute global/externalVpnGateways/x
 - key: compute global/firewallPolicies/f
   fields: {associations: [{name: a, attachmentTarget: "LINKglobal/networks/e2e"}]}
+- key: compute regions/europe-west4/subnetworks/default
+  fields: {network: "LINKglobal/networks/default", secondaryIpRanges: [{rangeName: gke-pods}, {rangeName: gke-services}]}
 - key: networkconnectivity locations/global/internalRanges/pods
 - key: storage b/lent-logs
 - key: "storage b/lent-logs/o/a b/c#1"
@@ -243,7 +253,7 @@ const full = `
 func stays() []string {
 	return []string{
 		"compute global/firewalls/default-allow-ssh", "compute global/networks/default", "compute global/routes/default-route-1",
-		"compute global/routes/local", "compute regions/us-central1/subnetworks/default",
+		"compute global/routes/local", "compute regions/europe-west4/subnetworks/default", "compute regions/us-central1/subnetworks/default",
 		"iam serviceAccounts/42-compute@developer.gserviceaccount.com", "kmsinventory locations/us/keyRings/r/cryptoKeys/k",
 		"logging locations/global/buckets/_Default", "logging sinks/_Default", "logging sinks/_Required",
 		"pubsub topics/container-analysis-notes-v1",
@@ -251,7 +261,28 @@ func stays() []string {
 }
 
 func fullWorld() string {
-	return world(strings.ReplaceAll(strings.TrimPrefix(full, "\n"), "LINK", link), enabled)
+	return granted(world(strings.ReplaceAll(strings.TrimPrefix(full, "\n"), "LINK", link), enabled))
+}
+
+// granted adds what a test has granted: to its own account, to one that is deleted, and to one beside those that stay.
+func granted(world string) string {
+	return strings.Replace(world, "  bindings:\n", `  bindings:
+  - {role: roles/storage.admin, members: ["serviceAccount:e2e@lent.iam.gserviceaccount.com"]}
+  - {role: roles/storage.admin, members: ["serviceAccount:e2e@lent.iam.gserviceaccount.com", "user:admin@example.org"], condition: {title: one, expression: "a"}}
+  - {role: roles/storage.admin, members: ["serviceAccount:e2e@lent.iam.gserviceaccount.com", "user:admin@example.org"], condition: {title: two, expression: "b"}}
+  - {role: projects/lent/roles/custom, members: ["deleted:serviceAccount:gone@lent.iam.gserviceaccount.com?uid=123", "serviceAccount:never@lent.iam.gserviceaccount.com"]}
+  - {role: roles/viewer, members: ["deleted:serviceAccount:other@lent-2.iam.gserviceaccount.com?uid=7", "deleted:user:left@example.org?uid=8", "deleted:serviceAccount:42-compute@developer.gserviceaccount.com?uid=9"]}
+`, 1)
+}
+
+// came is the policy that a project has when nobody uses it.
+func came() []string {
+	return []string{
+		"roles/compute.serviceAgent serviceAccount:service-42@compute-system.iam.gserviceaccount.com",
+		"roles/editor serviceAccount:42-compute@developer.gserviceaccount.com", "roles/editor serviceAccount:42@cloudservices.gserviceaccount.com",
+		"roles/owner group:pool@example.org", "roles/owner serviceAccount:boskos@elsewhere.iam.gserviceaccount.com", "roles/owner user:admin@example.org",
+		"roles/viewer group:pool@example.org if later",
+	}
 }
 
 func TestFullProject(t *testing.T) { // GS-1 to GS-8
@@ -262,6 +293,12 @@ func TestFullProject(t *testing.T) { // GS-1 to GS-8
 	}
 	if got := s.GCE.Objects("lent"); !slices.Equal(got, stays()) {
 		t.Errorf("left %q\nwant %q", got, stays())
+	}
+	want := append(came(), "roles/storage.admin user:admin@example.org if one", "roles/storage.admin user:admin@example.org if two",
+		"roles/viewer deleted:serviceAccount:42-compute@developer.gserviceaccount.com?uid=9", "roles/viewer deleted:user:left@example.org?uid=8")
+	slices.Sort(want)
+	if got := s.GCE.Policy("lent"); !slices.Equal(got, want) {
+		t.Errorf("granted %q\nwant %q", got, want)
 	}
 	if o.Rounds != 1 {
 		t.Errorf("%d rounds: the order is wrong somewhere: %v", o.Rounds, o.Failed)
@@ -304,7 +341,7 @@ func TestOneBrokenList(t *testing.T) { // GS-4
 	cleaned(t, clean.URL)
 	seen := map[string]bool{}
 	for _, r := range clean.Faults.Requests() {
-		if r.Method != "GET" || seen[r.Path] || strings.Contains(r.Path, "/cloudresourcemanager") {
+		if seen[r.Path] || strings.HasSuffix(r.Path, "/v3/projects/lent") || strings.HasSuffix(r.Path, batchPath) {
 			continue
 		}
 		seen[r.Path] = true
@@ -402,7 +439,7 @@ func TestForeignObject(t *testing.T) { // GS-2
 				t.Errorf("clean %v, deleted %v", o.Clean(), o.Deleted)
 			}
 			for _, r := range s.Faults.Requests() {
-				if r.Method != "GET" {
+				if r.Method != "GET" && !strings.HasSuffix(r.Path, ":getIamPolicy") && r.Path != "/compute.googleapis.com"+batchPath {
 					t.Errorf("%s %s", r.Method, r.Path)
 				}
 			}
@@ -498,8 +535,19 @@ func TestRowsAgainstDiscovery(t *testing.T) { // GS-7
 				known[service] = described(t, dir, service, path.Base(r.base))
 			}
 			d := known[service]
+			if r.read != nil {
+				for _, verb := range []string{"getIamPolicy", "setIamPolicy"} {
+					if m := d.Resources["projects"].Methods[verb]; m.HTTPMethod != "POST" || m.FlatPath != "v3/projects/{projectsId}:"+verb {
+						t.Errorf("%s is %s %s", verb, m.HTTPMethod, m.FlatPath)
+					}
+				}
+				return
+			}
 			if err := d.check(r); err != nil {
 				t.Error(err)
+			}
+			if r.batched() && "/"+d.BatchPath != batchPath {
+				t.Errorf("requests in a request go to %s", d.BatchPath)
 			}
 		})
 	}
@@ -507,6 +555,7 @@ func TestRowsAgainstDiscovery(t *testing.T) { // GS-7
 
 type discovery struct {
 	ServicePath string
+	BatchPath   string
 	Schemas     map[string]struct {
 		Properties map[string]struct {
 			Type  string
@@ -623,27 +672,175 @@ func (d discovery) items(r row, ref string) error {
 	return nil
 }
 
-// Boskos's janitor cleans these; a row that goes missing would leave them in the project.
-func TestRowsCoverBoskos(t *testing.T) {
-	var have []string
+// Boskos's janitor cleans these kinds, or misses them; a row that goes missing would leave them in the project. Each line is a kind,
+// as Boskos or gcloud names it, and the rows that sweep it.
+const specified = `
+secondary ranges of subnetworks        compute.secondaryIpRanges compute.subnetworks
+clusters, at four endpoints            container.clusters
+secrets                                secretmanager.secrets
+keys of service accounts               iam.keys
+network peerings                       compute.peerings
+file instances                         file.instances
+parallelstore instances                parallelstore.instances
+lustre instances, at three endpoints   lustre.instances
+instances                              compute.instances
+addresses                              compute.addresses
+disks                                  compute.disks
+firewall-rules                         compute.firewalls
+forwarding-rules                       compute.forwardingRules
+target-http-proxies                    compute.targetHttpProxies
+target-https-proxies                   compute.targetHttpsProxies
+target-tcp-proxies                     compute.targetTcpProxies
+ssl-policies                           compute.sslPolicies
+ssl-certificates                       compute.sslCertificates
+url-maps                               compute.urlMaps
+backend-services                       compute.backendServices
+target-pools                           compute.targetPools
+security-policies                      compute.securityPolicies
+health-checks                          compute.healthChecks
+http-health-checks                     compute.httpHealthChecks
+instance-groups managed, unmanaged     compute.instanceGroupManagers compute.instanceGroups
+instance-templates                     compute.instanceTemplates
+sole-tenancy node-groups               compute.nodeGroups
+sole-tenancy node-templates            compute.nodeTemplates
+network-endpoint-groups                compute.networkEndpointGroups
+routes                                 compute.routes
+routers                                compute.routers
+subnets                                compute.subnetworks
+networks                               compute.networks
+internal-ranges                        networkconnectivity.internalRanges
+logging sinks                          logging.sinks
+pubsub subscriptions                   pubsub.subscriptions
+pubsub topics                          pubsub.topics
+hub memberships, at three endpoints    gkehub.memberships
+
+images                                 compute.images
+snapshots                              compute.snapshots
+machine-images                         compute.machineImages
+vpn-tunnels                            compute.vpnTunnels
+vpn gateways, of both sorts            compute.vpnGateways compute.targetVpnGateways
+external vpn gateways                  compute.externalVpnGateways
+interconnects                          compute.interconnects compute.interconnectAttachments
+target-ssl-proxies                     compute.targetSslProxies
+target-grpc-proxies                    compute.targetGrpcProxies
+target-instances                       compute.targetInstances
+target-vpn-gateways                    compute.targetVpnGateways
+backend-buckets                        compute.backendBuckets
+https-health-checks                    compute.httpsHealthChecks
+global and regional endpoint groups    compute.networkEndpointGroups
+resource-policies                      compute.resourcePolicies
+reservations                           compute.reservations
+firewall-policies                      compute.firewallPolicies
+service-attachments                    compute.serviceAttachments
+private service connect                networkconnectivity.serviceConnectionPolicies compute.networkAttachments compute.forwardingRules
+packet-mirroring                       compute.packetMirrorings
+buckets of Cloud Storage               storage.buckets
+artifact registry                      artifactregistry.repositories
+cloud dns                              dns.managedZones dns.policies dns.responsePolicies
+cloud sql                              sqladmin.instances
+service accounts themselves            iam.serviceAccounts
+iam bindings                           iam.bindings
+cloud run                              run.services run.jobs run.workerPools
+bigquery                               bigquery.datasets
+kms                                    cloudkms.cryptoKeyVersions
+`
+
+func TestRowsCoverSpecification(t *testing.T) {
+	have := map[string]bool{}
 	for _, r := range rows() {
-		have = append(have, r.name)
+		have[r.name] = true
 	}
-	for _, want := range strings.Fields(`
-		file.instances parallelstore.instances lustre.instances container.clusters secretmanager.secrets iam.keys compute.peerings
-		compute.instances compute.addresses compute.disks compute.firewalls compute.forwardingRules compute.targetHttpProxies
-		compute.targetHttpsProxies compute.targetTcpProxies compute.sslPolicies compute.sslCertificates compute.urlMaps
-		compute.backendServices compute.targetPools compute.securityPolicies compute.healthChecks compute.httpHealthChecks
-		compute.instanceGroupManagers compute.instanceGroups compute.instanceTemplates compute.nodeGroups compute.nodeTemplates
-		compute.networkEndpointGroups compute.routes compute.routers compute.subnetworks compute.networks
-		networkconnectivity.internalRanges logging.sinks pubsub.subscriptions pubsub.topics gkehub.memberships`) {
-		if !slices.Contains(have, want) {
-			t.Errorf("no row %s", want)
+	kinds := 0
+	for line := range strings.Lines(specified) {
+		kind, rows, ok := strings.Cut(strings.TrimSpace(line), "  ")
+		if !ok {
+			continue
 		}
+		kinds++
+		for _, row := range strings.Fields(rows) {
+			if !have[row] {
+				t.Errorf("%s: no row %s", kind, row)
+			}
+		}
+	}
+	if kinds != 67 {
+		t.Errorf("%d kinds", kinds)
 	}
 	if _, err := sweep.NewTable((&project{}).all()); err != nil {
 		t.Error(err)
 	}
+}
+
+// Every row lists something in a project that has one object of every kind, deletes it, and asks nothing but what the fake knows.
+func TestEveryRowSweeps(t *testing.T) {
+	var objects, services strings.Builder
+	want := map[string]bool{}
+	for _, r := range rows() {
+		key, fields := sample(r)
+		want[r.name] = true
+		if service := strings.TrimSuffix(r.api, ".googleapis.com"); !strings.Contains(services.String(), " "+r.api+",") {
+			fmt.Fprintf(&services, " %s.googleapis.com,", service)
+		}
+		if key != "" {
+			fmt.Fprintf(&objects, "- key: %q\n  fields: {%s}\n", key, strings.ReplaceAll(fields, "LINK", link))
+		}
+	}
+	objects.WriteString("- key: kmsinventory locations/us/keyRings/r/cryptoKeys/k\n")
+	text := granted(world(objects.String(), strings.TrimSuffix(services.String(), ",")))
+	s := cloudfake.Start(t, cloudfake.Options{}, text)
+	run := &sweep.Sweep{Table: table(t, sweeper(t, s.URL)), Pause: time.Millisecond}
+	v, err := run.Look(t.Context())
+	if err != nil || len(v.Unread) > 0 {
+		t.Fatal(v.Reason(), err)
+	}
+	for _, step := range v.Plan.Steps {
+		delete(want, step.Change.Kind)
+	}
+	if len(want) > 0 {
+		t.Errorf("nothing found of %v", want)
+	}
+	o, err := run.Clean(t.Context(), v)
+	if err != nil || !o.Clean() {
+		t.Errorf("not clean: %s, %v", o.Reason(), err)
+	}
+}
+
+// sample is an object of a row, as the fake takes it; "" for what the world has already.
+func sample(r row) (key, fields string) {
+	service := strings.TrimSuffix(r.api, ".googleapis.com")
+	last := r.list[strings.LastIndex(r.list, "/")+1:]
+	zonal := []string{"instances", "disks", "instanceGroups", "instanceGroupManagers", "autoscalers", "reservations", "nodeGroups", "targetInstances", "instantSnapshots", "networkEndpointGroups"}
+	global := []string{"instanceTemplates", "firewallPolicies", "urlMaps", "backendServices", "healthChecks"}
+	switch r.name {
+	case "iam.bindings":
+		return "", ""
+	case "compute.peerings":
+		return "compute global/networks/peered", "peerings: [{name: to-other, network: elsewhere}]"
+	case "compute.secondaryIpRanges":
+		return "compute regions/europe-west4/subnetworks/default", `network: "LINKglobal/networks/default", secondaryIpRanges: [{rangeName: a}]`
+	case "compute.firewallPolicies":
+		return "compute global/firewallPolicies/x", "associations: []"
+	case "storage.buckets":
+		return "storage b/lent-x", ""
+	case "iam.serviceAccounts":
+		return "iam serviceAccounts/e2e@lent.iam.gserviceaccount.com", ""
+	case "iam.keys":
+		return "iam serviceAccounts/e2e@lent.iam.gserviceaccount.com/keys/x", ""
+	case "cloudkms.cryptoKeyVersions":
+		return "cloudkms locations/us/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1", ""
+	}
+	if service == "compute" {
+		switch {
+		case strings.HasPrefix(r.list, "global/"), slices.Contains(global, last):
+			return "compute global/" + last + "/x", ""
+		case slices.Contains(zonal, last):
+			return "compute zones/us-central1-a/" + last + "/x", ""
+		}
+		return "compute regions/us-central1/" + last + "/x", ""
+	}
+	path := strings.NewReplacer("locations/-/backupPlans/-", "locations/us-central1/backupPlans/x", "locations/-/restorePlans/-", "locations/us-central1/restorePlans/x",
+		"locations/-", "locations/us-central1", "{location}", "us-central1").Replace(r.list)
+	return service + " " + path + "/x", ""
 }
 
 func (p *project) all() []sweep.Kind {

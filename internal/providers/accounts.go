@@ -53,7 +53,9 @@ func account(ctx context.Context, r jobs.JanitorReach, name string) ([]sweep.Kin
 
 // project opens one of Google Cloud.
 func project(ctx context.Context, r jobs.JanitorReach, name string) ([]sweep.Kind, sweep.Account, error) {
-	s, err := gcp.NewSweeper(ctx, gcp.SweepOptions{Endpoint: r.Endpoint, Credential: r.Credential, Rate: r.Rate, Poll: r.Poll, Parents: r.Parents})
+	s, err := gcp.NewSweeper(ctx, gcp.SweepOptions{
+		Endpoint: r.Endpoint, Credential: r.Credential, Rate: r.Rate, Poll: r.Poll, Parents: r.Parents, Endpoints: r.Endpoints,
+	})
 	if err != nil {
 		return nil, sweep.Account{}, err
 	}

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Janitor says which accounts may be swept. What may never be is not a setting: it follows from the repository.
@@ -24,6 +26,42 @@ type Janitor struct {
 	Keep   []string          `yaml:"keep"`   // objects that stay: "KIND GLOB", such as "iam.serviceAccounts prow-*"
 	Brake  int               `yaml:"brake"`  // more objects than this are not deleted on first sight; 0 is the default
 	AWS    JanitorAWS        `yaml:"aws"`
+	// Endpoints are where tests of Google's own releases leave objects, beside production.
+	Endpoints Endpoints `yaml:"endpoints"`
+}
+
+// Endpoints are further hosts of a service of Google Cloud: container, gkehub or lustre. The janitor's credential is sent there.
+type Endpoints map[string][]string
+
+// UnmarshalYAML takes hosts of Google's that are the service's, and names every other one with its line.
+func (e *Endpoints) UnmarshalYAML(n *yaml.Node) error {
+	var nodes map[string][]yaml.Node
+	if err := n.Decode(&nodes); err != nil {
+		return err
+	}
+	*e = Endpoints{}
+	var faults []string
+	for _, service := range slices.Sorted(maps.Keys(nodes)) {
+		if !slices.Contains([]string{"container", "gkehub", "lustre"}, service) {
+			faults = append(faults, fmt.Sprintf("line %d: endpoints: %q has no endpoints beside production; container, gkehub and lustre do", n.Line, service))
+			continue
+		}
+		form := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*-` + service + `(\.sandbox)?\.googleapis\.com$`)
+		for _, host := range nodes[service] {
+			switch {
+			case !form.MatchString(host.Value):
+				faults = append(faults, fmt.Sprintf("line %d: endpoints: %s: %.100q is not NAME-%s.sandbox.googleapis.com or NAME-%s.googleapis.com",
+					host.Line, service, host.Value, service, service))
+			case slices.Contains((*e)[service], host.Value):
+				faults = append(faults, fmt.Sprintf("line %d: endpoints: %s: %s stands there twice", host.Line, service, host.Value))
+			}
+			(*e)[service] = append((*e)[service], host.Value)
+		}
+	}
+	if len(faults) > 0 {
+		return &yaml.TypeError{Errors: faults}
+	}
+	return nil
 }
 
 // JanitorAWS says how accounts of AWS are reached. The janitor's own credential assumes a role in each: keys in a pool's user

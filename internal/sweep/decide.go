@@ -70,6 +70,7 @@ type Verdict struct {
 func (t *Table) Decide(s Survey, r Rules, m Marks, now time.Time) (Verdict, error) {
 	v := Verdict{objects: map[string]Object{}}
 	var steps []plan.Step[Target]
+	hosts := t.hosts(s, func(kind Kind, o Object) Kept { return judge(kind, o, r, m, now) })
 	for i, found := range s.Kinds {
 		kind := t.kinds[i]
 		if found.Err != nil {
@@ -82,7 +83,11 @@ func (t *Table) Decide(s Survey, r Rules, m Marks, now time.Time) (Verdict, erro
 		v.Objects += len(found.Objects)
 		for _, o := range found.Objects {
 			target := Target{kind.Name, o.ID, o.Name, o.Location}
-			if kept := judge(kind, o, r, m, now); kept.Why != "" {
+			kept := judge(kind, o, r, m, now)
+			if kept.Why == "" && o.With != "" {
+				kept = hosts(o.With)
+			}
+			if kept.Why != "" {
 				kept.Target = target
 				v.Kept = append(v.Kept, kept)
 				continue
@@ -95,6 +100,27 @@ func (t *Table) Decide(s Survey, r Rules, m Marks, now time.Time) (Verdict, erro
 	p, err := plan.New("", steps)
 	v.Plan = p
 	return v, err
+}
+
+// hosts tells why what belongs to another object stays with it, or nothing.
+func (t *Table) hosts(s Survey, judge func(Kind, Object) Kept) func(with string) Kept {
+	return func(with string) Kept {
+		name, id, _ := strings.Cut(with, " ")
+		i, ok := t.index[name]
+		if !ok || s.Kinds[i].Err != nil || s.Kinds[i].Disabled || s.Kinds[i].Implied {
+			return Kept{Why: "whether " + with + " is there is not known"}
+		}
+		at := slices.IndexFunc(s.Kinds[i].Objects, func(o Object) bool { return o.ID == id })
+		if at < 0 {
+			return Kept{}
+		}
+		o := s.Kinds[i].Objects[at]
+		kept := judge(t.kinds[i], o)
+		if kept.Why != "" {
+			kept.Why = "stays with " + name + " " + o.Name
+		}
+		return kept
+	}
 }
 
 func judge(kind Kind, o Object, r Rules, m Marks, now time.Time) Kept {

@@ -49,6 +49,9 @@ type Object struct {
 	Tags map[string]string
 	// Protected says why it stays however old it is, where that follows from what the list says; "" lets it go.
 	Protected string
+	// With is another object, "KIND ID", that decides before the rules do: while that one stays, or its kind was not read,
+	// this one stays too. One that is not there decides nothing.
+	With string
 }
 
 // Account is what a cloud says of an account, asked with the credential that is going to delete.

@@ -180,6 +180,46 @@ func TestRules(t *testing.T) {
 	}
 }
 
+func TestWith(t *testing.T) {
+	host, guest := Object{ID: "h", Created: epoch.Add(-time.Hour)}, Object{ID: "g", Created: epoch.Add(-time.Hour), With: "host h"}
+	young, protected := host, host
+	young.Created, protected.Protected = epoch, "is protected"
+	for name, c := range map[string]struct {
+		hosts     Found
+		why       string
+		protected bool
+	}{
+		"it goes":                {hosts: Found{Objects: []Object{host}}},
+		"it is not there":        {},
+		"another one stays":      {hosts: Found{Objects: []Object{{ID: "i", Created: epoch}}}},
+		"it is too young":        {hosts: Found{Objects: []Object{young}}, why: "stays with host "},
+		"it is protected":        {hosts: Found{Objects: []Object{protected}}, why: "stays with host ", protected: true},
+		"it was not read":        {hosts: Found{Err: errors.New("down")}, why: "whether host h is there is not known"},
+		"its service is off":     {hosts: Found{Disabled: true}, why: "whether host h is there is not known"},
+		"nobody asked for hosts": {hosts: Found{Implied: true}, why: "whether host h is there is not known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAccount(1)
+			table, err := NewTable([]Kind{a.kind("host", "guest"), a.kind("guest")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.hosts.Name = "host"
+			v, err := table.Decide(Survey{[]Found{{Name: "guest", Objects: []Object{guest}}, c.hosts}}, Rules{Age: time.Minute}, nil, epoch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := slices.IndexFunc(v.Kept, func(k Kept) bool { return k.Kind == "guest" })
+			if at < 0 && c.why == "" {
+				return
+			}
+			if at < 0 || v.Kept[at].Why != c.why || v.Kept[at].Protected != c.protected {
+				t.Errorf("kept %+v", v.Kept)
+			}
+		})
+	}
+}
+
 func TestMarks(t *testing.T) {
 	m := Marks{"k a": epoch, "k gone": epoch, "u a": epoch, "k later": epoch.Add(48 * time.Hour)}
 	now := epoch.Add(time.Hour)

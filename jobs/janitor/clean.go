@@ -173,7 +173,7 @@ func (c *cleaner) prove(ctx context.Context, b *base, t Target) ([]sweep.Kind, e
 		return nil, refuse("SW-14", "%s is of kind %s, which this program cannot sweep", t.Name, t.Kind)
 	}
 	reach := c.reach
-	reach.Parents, reach.AWS = b.settings.Within, b.settings.AWS
+	reach.Parents, reach.AWS, reach.Endpoints = b.settings.Within, b.settings.AWS, b.settings.Endpoints
 	if t.Kind == settings.AccountAWS {
 		if reach.Number = b.settings.AWS.IDs[t.Name]; reach.Number == "" {
 			return nil, refuse("SW-17", "janitor.aws.ids has no number for %s, so it cannot be told from another account", t.Name)

@@ -42,6 +42,7 @@ type Reach struct {
 	Parents    []string      // folders that are enough to know: above them nobody need be asked
 	Number     string        // of an account of AWS, as the settings have it
 	AWS        settings.JanitorAWS
+	Endpoints  settings.Endpoints // of Google Cloud, beside production
 }
 
 // Pool lends accounts. All methods may be called concurrently.

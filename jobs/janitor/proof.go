@@ -54,7 +54,7 @@ func readBase(files fs.FS, commit, settingsFile string) (*base, error) {
 	}
 	all, err := settings.Parse(raw)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", settingsFile, err)
 	}
 	b := &base{commit: commit, settings: all.Janitor, pool: map[string]string{}, numbers: map[string]string{}}
 	if len(b.settings.Pool) == 0 {
