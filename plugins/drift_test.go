@@ -212,7 +212,7 @@ func TestDriftRerun(t *testing.T) {
 		{"not allowed, and no report", "bob", func(w *world) { w.job.Hurdle, w.broken = "no", "report" }, "makes the next report by itself, every 4 h.", false},
 		{"not allowed, and no interval", "bob", func(w *world) { w.job.Hurdle, w.job.Interval = "no", 0 }, "makes the next report by itself.", false},
 		{"runs already", "bob", func(w *world) { w.job.Running = noon }, "`periodic-steward-audit` runs since 2026-01-02 12:00 UTC, so it was not started again.", false},
-		{"no job", "bob", func(w *world) { w.job = DriftJob{} }, "name no job", false},
+		{"no job", "bob", func(w *world) { w.job = thread.PeriodicJob{} }, "name no job", false},
 	}
 	for _, tt := range tests {
 		w := newWorld(t)

@@ -34,11 +34,13 @@ type Deps struct {
 	PoolHurdle func(acts bool) string // why the pool cannot be asked, or told to do something
 	PoolFiles  func() []string        // that configure it
 
-	Images func() (tree string, mirrors []string) // where images are declared, and where they may go
+	Promotion   func(thread.Repo) PromoteSettings
+	PromoteJobs promote.Jobs
+	Staging     promote.Staging
 }
 
-// DriftJob is what drift.Jobs tells, for whoever implements it.
-type DriftJob = drift.Job
+// PromoteSettings is what plugin promote wants to know of steward.yaml.
+type PromoteSettings = promote.Settings
 
 // What pool.Pool tells, for whoever implements it.
 type (
@@ -55,7 +57,7 @@ func All(deps Deps) []plugin.Plugin {
 		drift.New(drift.Deps{
 			Reports: deps.Reports, Files: deps.Files, Jobs: deps.Jobs, Page: deps.ReportPage, Links: deps.Links, Unreviewed: deps.Unreviewed,
 		}),
-		promote.New(promote.Deps{Files: deps.Files, Images: deps.Images}),
+		promote.New(promote.Deps{Files: deps.Files, Settings: deps.Promotion, Jobs: deps.PromoteJobs, Staging: deps.Staging}),
 		pool.New(pool.Deps{Pool: deps.Pool, Hurdle: deps.PoolHurdle, Files: deps.PoolFiles}),
 	}
 }

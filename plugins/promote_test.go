@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/thread"
 )
 
@@ -40,7 +41,7 @@ func TestPromoteGate(t *testing.T) {
 			status: "success: Not applicable: no promoter manifest changes"},
 		{name: "a new digest", head: map[string]string{toolImages: list(toolsNow + "- name: tool\n  dmap:\n    @d: [v1.2.0, v1.2]\n")}, files: modified(toolImages),
 			status: "success: Promotes 1 image with 2 tags to 2 mirrors, of 1 project",
-			sticky: "| `tools/tool` | `v1.2.0` `v1.2` | `sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd` | 2 |"},
+			sticky: "| `tools/tool` | `v1.2.0` `v1.2` | `sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd` | not asked | 2 |"},
 		{name: "who may approve", head: map[string]string{toolImages: list(toolsNow + "- name: x\n  dmap:\n    @d: []\n")}, files: modified(toolImages),
 			status: "success: Promotes 1 image with 0 tags", sticky: "May approve `registry.k8s.io/images/staging-tools`: `tom`."},
 		{name: "order and quotes", head: map[string]string{toolImages: list("- {name: runner, dmap: {@c: [\"v0.3.0\"]}}\n- {name: tool, dmap: {@b: [v1.1, v1.1.0], @a: [v1.0.0]}}\n")},
@@ -124,5 +125,80 @@ func TestPromotePlan(t *testing.T) {
 	sticky := w.sticky(1, "promote")
 	if !strings.Contains(sticky, "And 10 more: `/infra promote plan` lists them.") || strings.Count(sticky, "`tools/new29`") != 1 || strings.Count(sticky, "`tools/new05`") != 2 {
 		t.Error(sticky)
+	}
+}
+
+// TestPromoteStaging (PP-8): what staging holds is shown beside what its forerunner was, and an image that it does not hold
+// is held.
+func TestPromoteStaging(t *testing.T) {
+	at := func(c string) string {
+		return "us-central1-docker.pkg.dev/example-staging/tools/tool@sha256:" + strings.Repeat(c, 64)
+	}
+	both := []string{"linux/amd64", "linux/arm64"}
+	tests := []struct {
+		name    string
+		more    string // of the image tool
+		staging map[string]manifest.Facts
+		broken  string
+		status  string
+		sticky  string
+	}{
+		{name: "all is well", more: "@d: [v1.2.0]", staging: map[string]manifest.Facts{
+			at("b"): {Platforms: both}, at("d"): {Platforms: both, Size: 3 << 20, Uploaded: noon.AddDate(0, 0, -10), Signers: []string{"ci@example.org"}},
+		}, status: "success: Promotes 1 image", sticky: "`linux/amd64` `linux/arm64`; 3.0 MiB; of 2025-12-23, goes at about 2026-03-23; signature of `ci@example.org` | 2 |"},
+		{name: "a platform less", more: "@d: [v1.10.0]\n    @e: [v1.9.9]", staging: map[string]manifest.Facts{
+			at("b"): {Platforms: both}, at("e"): {Platforms: both}, at("d"): {Platforms: both[:1]},
+		}, status: "success: Promotes 2 images", sticky: "v1.1.0 has linux/arm64 and this image has not"},
+		{name: "missing", more: "@d: [v1.2.0]", staging: map[string]manifest.Facts{at("b"): {}}, status: "failure: In promoter manifests: 1 error", sticky: "| **missing** | 2 |"},
+		{name: "old", more: "@d: [v1.2.0]", staging: map[string]manifest.Facts{at("d"): {Uploaded: noon.AddDate(0, -4, 0)}}, status: "success", sticky: "of 2025-09-02, may go at any time; no signature"},
+		{name: "a new tag of what went from staging long ago", more: "@a: [v1.0]", staging: map[string]manifest.Facts{}, status: "success: Promotes 1 image", sticky: "| **missing** | 2 |"},
+		{name: "staging is down", more: "@d: [v1.2.0]", broken: "staging", status: "success: Promotes 1 image", sticky: "| not known now | 2 |"},
+		{name: "words of a server are no Markdown", more: "@d: [v1.2.0]", staging: map[string]manifest.Facts{at("d"): {Signers: []string{"x](http://e) @zoe | <b>"}}}, status: "success", sticky: "signature of"},
+	}
+	for _, tt := range tests {
+		w := newWorld(t)
+		w.staging, w.broken = tt.staging, tt.broken
+		w.commit("head", map[string]string{toolImages: list(toolsNow + "- name: tool\n  dmap:\n    " + tt.more + "\n")})
+		w.pull(1).Files = modified(toolImages)
+		w.settle()
+		got, sticky := w.status(1, "steward/promote"), w.sticky(1, "promote")
+		if !strings.HasPrefix(got, tt.status) || !strings.Contains(sticky, tt.sticky) {
+			t.Errorf("%s: %s\nwant %s\n%s", tt.name, got, tt.status, sticky)
+		}
+		if bad := active(strings.ReplaceAll(sticky, "<br>", "")); bad != "" {
+			t.Errorf("%s: active %s in\n%s", tt.name, bad, sticky)
+		}
+	}
+}
+
+// TestPromoteRetry (PP-10).
+func TestPromoteRetry(t *testing.T) {
+	tests := []struct {
+		name, login, line string
+		change            func(*world)
+		want              string
+		starts            bool
+	}{
+		{"the project's people", "tom", "/infra promote retry", nil, "`periodic-steward-audit` is started", true},
+		{"one project", "tom", "/infra promote retry staging-tools", nil, "is started", true},
+		{"another project", "tom", "/infra promote retry staging-tool", nil, "Did you mean `staging-tools`?", false},
+		{"somebody else", "dora", "/infra promote retry", nil, "Denied", false},
+		{"nothing was promoted", "alice", "/infra promote retry", func(w *world) { w.threads[1].Files = modified("dns/x") }, "Nothing was promoted by this", false},
+		{"no job", "tom", "/infra promote retry", func(w *world) { w.job = thread.PeriodicJob{} }, "name no job", false},
+		{"it runs", "tom", "/infra promote retry", func(w *world) { w.job.Running = noon }, "runs since 2026-01-02 12:00 UTC", false},
+		{"a hurdle", "tom", "/infra promote retry", func(w *world) { w.job.Hurdle = "there are no rights" }, "Not started: there are no rights. `periodic-steward-audit` does what is left by itself, every 4 h.", false},
+	}
+	for _, tt := range tests {
+		w := newWorld(t)
+		s := w.pull(1)
+		s.Files, s.Where = modified(toolImages), thread.MergedPull
+		if tt.change != nil {
+			tt.change(w)
+		}
+		w.say(1, 7, tt.login, tt.line)
+		w.settle()
+		if got := w.sticky(1, "promote"); !strings.Contains(got, tt.want) || len(w.jobs) > 0 != tt.starts {
+			t.Errorf("%s: %d jobs, want %q in\n%s", tt.name, len(w.jobs), tt.want, got)
+		}
 	}
 }

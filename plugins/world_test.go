@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/steward/internal/ack"
 	"sigs.k8s.io/steward/internal/acl"
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/plugin"
 	"sigs.k8s.io/steward/internal/report"
 	"sigs.k8s.io/steward/internal/thread"
@@ -45,12 +46,13 @@ type world struct {
 	fetched    time.Time
 	reads      int
 	served     func(read int) *report.Report // instead of report
-	job        DriftJob
+	job        thread.PeriodicJob
 	unreviewed []string
 	pulls      map[string]opened          // by branch
 	jobs       map[string]thread.StartJob // by key
 	pool       *lender
-	mirrors    []string // where images may go
+	mirrors    []string                  // where images may go
+	staging    map[string]manifest.Facts // by HOST/PATH@DIGEST; nil: it is not asked
 }
 
 // opened is a pull request that steward has opened.
@@ -67,7 +69,7 @@ func newWorld(t *testing.T) *world {
 		trees: map[string]*acl.Tree{}, threads: map[int]*thread.Snapshot{}, records: map[int]thread.Record{}, next: 5000, now: noon,
 		members: "alice bob dora ruth sven rey pat tom gina carol",
 		fetched: noon, pulls: map[string]opened{}, jobs: map[string]thread.StartJob{}, pool: newLender(),
-		job: DriftJob{Name: "periodic-steward-audit", Interval: 4 * time.Hour},
+		job: thread.PeriodicJob{Name: "periodic-steward-audit", Interval: 4 * time.Hour},
 	}
 	found, opts := exampleReport()
 	w.report = parsed(t, found, opts)
@@ -79,7 +81,10 @@ func newWorld(t *testing.T) *world {
 		Reports: w, Jobs: w, Unreviewed: func() []string { return w.unreviewed },
 		ReportPage: func(thread.Repo) string { return "https://github.com/example-org/report.html" },
 		Pool:       w.pool, PoolHurdle: w.pool.hurdle, PoolFiles: func() []string { return w.pool.files },
-		Images: func() (string, []string) { return "registry.k8s.io", w.mirrors },
+		Promotion: func(thread.Repo) PromoteSettings {
+			return PromoteSettings{Tree: "registry.k8s.io", Mirrors: w.mirrors, Retention: 90 * 24 * time.Hour}
+		},
+		PromoteJobs: w, Staging: w,
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +146,9 @@ func (w *world) Report(context.Context, thread.Repo) (*report.Report, time.Time,
 	return w.report, w.fetched, nil
 }
 
-func (w *world) Job(context.Context, thread.Repo) (DriftJob, error) { return w.job, w.fail("job") }
+func (w *world) Job(context.Context, thread.Repo) (thread.PeriodicJob, error) {
+	return w.job, w.fail("job")
+}
 
 // exampleReport is what the audit found in the example repository.
 func exampleReport() ([]finding.Finding, report.Options) {
@@ -362,4 +369,19 @@ func (w *world) record(key string) string {
 func (w *world) status(number int, context string) string {
 	s := w.threads[number].Statuses[context]
 	return fmt.Sprintf("%s: %s", s.State, s.Description)
+}
+
+// Image is what staging says about an image: what the test put there, or that it is not asked.
+func (w *world) Image(_ context.Context, repository, digest string) (manifest.Facts, error) {
+	if err := w.fail("staging"); err != nil {
+		return manifest.Facts{}, err
+	}
+	if w.staging == nil {
+		return manifest.Facts{}, manifest.ErrNotOffered
+	}
+	facts, ok := w.staging[repository+"@"+digest]
+	if !ok {
+		return manifest.Facts{}, manifest.ErrNoManifest
+	}
+	return facts, nil
 }

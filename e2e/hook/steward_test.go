@@ -28,6 +28,7 @@ repos:
 // allPlugins are the settings of every plugin that config/prow asks for. There is no report yet.
 const allPlugins = `reconcile: 24h
 pool: {config: [boskos/boskos-resources.yaml]}
+promotion: {sources: []}
 repos:
   example-org/example-infra:
     plugins: [owners, freeze, drift, promote, pool]

@@ -45,7 +45,7 @@ func layers() []layer {
 		{
 			name: "adapter",
 			folders: in("internal", "git", "hub", "webhook", "wal", "queue", "gcs", "s3", "registry", "clouddns",
-				"route53", "rfc2136", "powerdns", "gcp", "aws", "kube", "leasehttp", "leaselog", "leasekube", "credential", "disk", "httpread", "nameserver"),
+				"staging", "route53", "rfc2136", "powerdns", "gcp", "aws", "kube", "leasehttp", "leaselog", "leasekube", "credential", "disk", "httpread", "nameserver"),
 			imports: []string{"domain"}, outside: []string{"*"},
 		},
 		{name: "plugin", folders: in("plugins", "*"), imports: []string{"domain"}, without: effects},
@@ -97,6 +97,7 @@ func exceptions() []exception {
 		{"internal/queue", "internal/wal", "the queue is what survives in the log, not a user of some storage"},
 		{"internal/leaselog", "internal/wal", "the store is what survives in the log, not a user of some storage"},
 		{"internal/registry", "internal/httpread", "all that asks an API over HTTP asks with one care"},
+		{"internal/staging", "internal/httpread", "every reader of an HTTP API asks with the same care"},
 		{"internal/gcp", "internal/httpread", "every reader of an HTTP API asks with the same care"},
 	}
 }

@@ -183,6 +183,7 @@ func exampleFiles() (map[string]string, error) {
 
 func (s *stage) settings() string {
 	return `pool: {config: [` + poolConfig + `]}
+promotion: {sources: []}
 repos:
   ` + repo + `:
     plugins: [owners, freeze, drift, promote, pool]

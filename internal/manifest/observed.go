@@ -3,7 +3,10 @@
 
 package manifest
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // The answers of a registry that are no failures. Each is a registry's own word, with
 // the code that the distribution specification gives it; a 404 of anybody else is not.
@@ -33,4 +36,12 @@ type Listing struct {
 type Content struct {
 	Manifests []string // of an index
 	Subject   string   // what it is attached to; "" for most
+}
+
+// Facts are what a registry tells about one image.
+type Facts struct {
+	Platforms []string  // linux/arm64/v8, sorted
+	Size      int64     // bytes of its layers, each counted once
+	Uploaded  time.Time // zero: not told
+	Signers   []string  // whom its signatures name, unproven; nil: it has none
 }

@@ -26,6 +26,8 @@ const (
 	RuleFailed = "PROMOTE-5" // a mirror that did not get what it was to get
 	RuleFrozen = "PROMOTE-6" // a project that must not change at present
 	RulePhase  = "PROMOTE-7" // what follows the copy and could not be done
+
+	RulePlatforms = "PROMOTE-8" // an image without a platform that its forerunner has
 )
 
 // Copy is one image of one project that is missing on some mirrors, in the same way on

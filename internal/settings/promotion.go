@@ -7,7 +7,10 @@ import (
 	"cmp"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
+	"strings"
+	"time"
 
 	"sigs.k8s.io/steward/internal/manifest"
 )
@@ -17,6 +20,17 @@ type Promotion struct {
 	Images  string    `yaml:"images"`  // tree of manifests, relative to the repository
 	Mirrors []string  `yaml:"mirrors"` // HOST/PATH: every manifest names all of them and nothing else; none: anything
 	Add     []AddRule `yaml:"add"`     // what `steward promote add` proposes; the first rule of a project counts
+	// Sources are patterns of the hosts that steward-hook may ask about staging images.
+	Sources   []string `yaml:"sources"`
+	Retention Duration `yaml:"retention"` // how long staging keeps an image; 0: not known
+}
+
+// Hosts are the registries that may be asked about staging images, without any credential.
+func (p Promotion) Hosts() []string {
+	if p.Sources == nil {
+		return []string{"gcr.io", "*.gcr.io", "*.pkg.dev"}
+	}
+	return p.Sources
 }
 
 // defaultImages is where Kubernetes has its tree.
@@ -37,6 +51,14 @@ func (p Promotion) problems() []error {
 		case slices.Contains(p.Mirrors[:i], m):
 			all = append(all, fmt.Errorf("mirrors: %s stands twice", m))
 		}
+	}
+	for _, s := range p.Sources {
+		if _, err := path.Match(s, ""); err != nil || s == "" || strings.Contains(s, "/") {
+			all = append(all, fmt.Errorf("sources: %q is no host, or a pattern such as *.pkg.dev", s))
+		}
+	}
+	if p.Retention < 0 {
+		all = append(all, fmt.Errorf("retention %v is negative", time.Duration(p.Retention)))
 	}
 	for _, r := range p.Add {
 		all = append(all, r.problems()...)

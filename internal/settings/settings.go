@@ -48,6 +48,13 @@ type Repo struct {
 	Scopes  map[string][]string `yaml:"scopes"`  // what can be frozen -> folders, ending in a slash
 	Owners  Owners              `yaml:"owners"`
 	Drift   Drift               `yaml:"drift"`
+	Promote Job                 `yaml:"promote"` // brings what is declared into production
+}
+
+// Job is a periodic job of Prow.
+type Job struct {
+	Job      string   `yaml:"job"`      // its name
+	Interval Duration `yaml:"interval"` // how often Prow starts it
 }
 
 // Drift says where the audit's report is, and which job makes it.
@@ -190,6 +197,7 @@ func (r *Repo) problems() []error {
 		}
 	}
 	all = append(all, r.Drift.problems(slices.Contains(r.Plugins, "drift"))...)
+	all = append(all, r.Promote.problems("promote")...)
 	slices.SortFunc(all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return all
 }
@@ -210,11 +218,16 @@ func (d Drift) problems(wanted bool) []error {
 	if u, err := url.Parse(d.Page); d.Page != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
 		all = append(all, fmt.Errorf("drift: page %q is not an https address", d.Page))
 	}
-	if d.Job != "" && !jobName.MatchString(d.Job) {
-		all = append(all, fmt.Errorf("drift: job %q is not the name of a job", d.Job))
+	return append(all, Job{d.Job, d.Interval}.problems("drift")...)
+}
+
+func (j Job) problems(section string) []error {
+	var all []error
+	if j.Job != "" && !jobName.MatchString(j.Job) {
+		all = append(all, fmt.Errorf("%s: job %q is not the name of a job", section, j.Job))
 	}
-	if d.Interval < 0 {
-		all = append(all, fmt.Errorf("drift: interval %v is negative", time.Duration(d.Interval)))
+	if j.Interval < 0 {
+		all = append(all, fmt.Errorf("%s: interval %v is negative", section, time.Duration(j.Interval)))
 	}
 	return all
 }

@@ -4,8 +4,10 @@
 package thread
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 
 	"sigs.k8s.io/steward/internal/markdown"
@@ -39,6 +41,25 @@ type StartJob struct {
 	Job string
 	Key string // begins with the name of the plugin and a slash
 	Why string // plain text, for who looks at the run
+}
+
+// PeriodicJob is what is known of a periodic job of Prow.
+type PeriodicJob struct {
+	Name     string        // "": none is configured
+	Interval time.Duration // 0: not known
+	Hurdle   string        // why it cannot be started from here, as a sentence without its end; "": it can
+	Running  time.Time     // since when a run is under way; zero: none is
+}
+
+// Every is ", every 4 h" for a sentence; "" where it is not known.
+func (j PeriodicJob) Every() string {
+	switch {
+	case j.Interval <= 0:
+		return ""
+	case j.Interval%time.Hour == 0:
+		return fmt.Sprintf(", every %d h", int(j.Interval.Hours()))
+	}
+	return fmt.Sprintf(", every %d min", int(j.Interval.Minutes()))
 }
 
 func (Pull) isAction()     {}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/steward/internal/wire/serve"
 )
@@ -48,15 +49,7 @@ It starts in dry-run: it reads, and logs what it would write.`,
 	f.StringVar(&opts.Config, "config", "steward.yaml", "settings; read again before every reconcile pass")
 	f.StringVar(&opts.HMACSecretFile, "hmac-secret-file", "/etc/webhook/hmac", "webhook secrets: one token, or Prow's YAML map of tokens")
 	f.StringVar(&opts.DataDir, "data-dir", "data", "directory of the journal, on a volume that outlives the pod")
-	f.StringArrayVar(&opts.GitHubEndpoints, "github-endpoint", []string{"https://api.github.com"}, "GitHub's REST API; repeat for fallbacks, ghproxy first")
-	f.StringVar(&opts.GitHubGraphQL, "github-graphql-endpoint", "https://api.github.com/graphql", "GitHub's GraphQL API")
-	f.StringVar(&opts.TokenPath, "github-token-path", "", "file with a token; read again when it changes")
-	f.StringVar(&opts.AppID, "github-app-id", "", "GitHub App, instead of a token")
-	f.StringVar(&opts.AppKeyPath, "github-app-private-key-path", "", "private key of the App")
-	f.StringVar(&opts.Kubeconfig, "kubeconfig", "", "cluster in which commands may start ProwJobs; empty: that of the pod, where its account is mounted")
-	f.StringVar(&opts.ProwJobNamespace, "prowjob-namespace", "", "namespace of ProwJobs; empty: that of the kubeconfig or the pod")
-	f.StringVar(&opts.PoolServer, "pool-server", "", "steward-pool that /infra pool is about, such as http://steward-pool.test-pods")
-	f.StringVar(&opts.PoolTokenFile, "pool-token-file", "", "file with a token of an operator of the pool; read anew for every request")
+	opts.outside(f)
 	f.StringVar(&opts.BindAddress, "bind-address", "", "address of all ports but the debug port, which is on loopback; empty for all")
 	f.IntVar(&opts.Port, "port", 8888, "webhooks and help")
 	f.IntVar(&opts.HealthPort, "health-port", 8081, "/healthz and /healthz/ready")
@@ -71,4 +64,18 @@ It starts in dry-run: it reads, and logs what it would write.`,
 	f.DurationVar(&opts.ReconcileWindow, "reconcile-window", 7*24*time.Hour, "how far back the first reconcile pass looks")
 	f.StringVar(&level, "log-level", "info", "debug, info, warning or error")
 	return cmd
+}
+
+// outside adds the flags that say what the server speaks to.
+func (o *HookOptions) outside(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.GitHubEndpoints, "github-endpoint", []string{"https://api.github.com"}, "GitHub's REST API; repeat for fallbacks, ghproxy first")
+	f.StringVar(&o.GitHubGraphQL, "github-graphql-endpoint", "https://api.github.com/graphql", "GitHub's GraphQL API")
+	f.StringVar(&o.TokenPath, "github-token-path", "", "file with a token; read again when it changes")
+	f.StringVar(&o.AppID, "github-app-id", "", "GitHub App, instead of a token")
+	f.StringVar(&o.AppKeyPath, "github-app-private-key-path", "", "private key of the App")
+	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "cluster in which commands may start ProwJobs; empty: that of the pod, where its account is mounted")
+	f.StringVar(&o.ProwJobNamespace, "prowjob-namespace", "", "namespace of ProwJobs; empty: that of the kubeconfig or the pod")
+	f.StringToStringVar(&o.Registries, "registry", nil, "HOST=ADDRESS:PORT asks a program on this machine for the registry HOST; repeat, * is every host")
+	f.StringVar(&o.PoolServer, "pool-server", "", "steward-pool that /infra pool is about, such as http://steward-pool.test-pods")
+	f.StringVar(&o.PoolTokenFile, "pool-token-file", "", "file with a token of an operator of the pool; read anew for every request")
 }

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/thread"
 	"sigs.k8s.io/steward/internal/webhook"
+	"sigs.k8s.io/steward/plugins"
 )
 
 // hookConfig is steward.yaml, checked against the plugins that run.
@@ -105,21 +106,27 @@ func (s *hookServer) scopes(repo thread.Repo) map[string][]string {
 	return nil
 }
 
-func (s *hookServer) drift(repo thread.Repo) settings.Drift {
+// repo returns a repository's settings; without any it wants nothing.
+func (s *hookServer) repo(repo thread.Repo) settings.Repo {
 	if r := s.config.Load().settings.For(repo); r != nil {
-		return r.Drift
+		return *r
 	}
-	return settings.Drift{}
+	return settings.Repo{}
 }
+
+func (s *hookServer) drift(repo thread.Repo) settings.Drift { return s.repo(repo).Drift }
 
 // poolFiles are those whose OWNERS decide about the pool.
 func (s *hookServer) poolFiles() []string { return s.config.Load().settings.PoolFiles() }
 
-// images says where they are declared, and where they may go.
-func (s *hookServer) images() (tree string, mirrors []string) {
+// promotion says where images are declared, and where they may go.
+func (s *hookServer) promotion(thread.Repo) plugins.PromoteSettings {
 	p := s.config.Load().settings.Promotion
-	return p.Tree(), p.Mirrors
+	return plugins.PromoteSettings{Tree: p.Tree(), Mirrors: p.Mirrors, Retention: time.Duration(p.Retention)}
 }
+
+// stagingHosts are the registries that may be looked into.
+func (s *hookServer) stagingHosts() []string { return s.config.Load().settings.Promotion.Hosts() }
 
 // lends tells whether a repository may tell the pool what to do.
 func (s *hookServer) lends(repo thread.Repo) bool {

@@ -20,10 +20,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 
+	"sigs.k8s.io/steward/internal/httpread"
 	"sigs.k8s.io/steward/internal/hub"
 	"sigs.k8s.io/steward/internal/kube"
 	"sigs.k8s.io/steward/internal/plugin"
 	"sigs.k8s.io/steward/internal/queue"
+	"sigs.k8s.io/steward/internal/staging"
 	"sigs.k8s.io/steward/internal/thread"
 	"sigs.k8s.io/steward/internal/wal"
 	"sigs.k8s.io/steward/internal/webhook"
@@ -46,8 +48,9 @@ type HookOptions struct {
 	Kubeconfig       string // "": the account of the pod, if it has one
 	ProwJobNamespace string // "": that of the kubeconfig or of the pod
 
-	PoolServer    string // steward-pool; "": commands about it say that there is none
-	PoolTokenFile string // "": nothing is shown, and only what everybody may see is told
+	Registries    map[string]string // host of a registry -> ADDRESS:PORT on this machine to ask instead; * is every host
+	PoolServer    string            // steward-pool; "": commands about it say that there is none
+	PoolTokenFile string            // "": nothing is shown, and only what everybody may see is told
 
 	BindAddress                              string
 	Port, HealthPort, MetricsPort, PprofPort int
@@ -81,6 +84,7 @@ type hookServer struct {
 	executor  executor
 	owners    *ownersLoader
 	reports   *reports
+	staging   *staging.Client
 	jobs      *prowJobs
 	pool      *poolCalls
 	all       []plugin.Plugin
@@ -164,6 +168,9 @@ func newHookServer(opts HookOptions) (*hookServer, error) {
 	if s.pool, err = s.poolCalls(); err != nil {
 		return nil, err
 	}
+	if s.staging, err = staging.New(staging.Options{Hosts: s.stagingHosts, Endpoints: opts.Registries, HTTP: httpread.Options{Attempts: 2, Timeout: 10 * time.Second}}); err != nil {
+		return nil, fmt.Errorf("--registry: %w", err)
+	}
 	s.executor = &performer{s.hub, s.jobs, s.pool}
 	if opts.DryRun {
 		s.executor = &teller{log: s.log, told: map[string]bool{}}
@@ -172,9 +179,9 @@ func newHookServer(opts HookOptions) (*hookServer, error) {
 	s.reports = newReports(s.drift, s.metrics, s.log)
 	s.all = plugins.All(plugins.Deps{
 		Owners: s.owners, Members: s.hub, Files: s.owners, Scopes: s.scopes, Links: s.links,
-		Reports: s.reports, Jobs: s.jobs, ReportPage: s.reportPage, Unreviewed: s.unreviewed,
+		Reports: s.reports, Jobs: reportJobs{s.jobs}, ReportPage: s.reportPage, Unreviewed: s.unreviewed,
 		Pool: s.pool, PoolHurdle: s.pool.hurdle, PoolFiles: s.poolFiles,
-		Images: s.images,
+		Promotion: s.promotion, PromoteJobs: promoteJobs{s.jobs}, Staging: s.staging,
 	})
 	if err := s.checkPlugins(); err != nil {
 		return nil, err
@@ -221,7 +228,7 @@ func (s *hookServer) cluster() (*prowJobs, error) {
 	if found != nil {
 		s.log.WithField("namespace", found.Namespace()).Info("Jobs can be started")
 	}
-	return &prowJobs{found, s.drift}, nil
+	return &prowJobs{found, s.repo}, nil
 }
 
 // checkPlugins refuses names in --plugins that do not exist.

@@ -13,21 +13,19 @@ import (
 	"sigs.k8s.io/steward/internal/kube"
 	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/thread"
-	"sigs.k8s.io/steward/plugins"
 )
 
 // prowJobs starts the jobs that the settings name, and no others. Without a cluster it
 // starts none.
 type prowJobs struct {
 	kube     *kube.Client // nil: no rights in a cluster
-	settings func(thread.Repo) settings.Drift
+	settings func(thread.Repo) settings.Repo
 }
 
-// Job tells about the job that makes a repository's report. That it cannot be started
-// from here is a hurdle to name; that the cluster does not answer now is an error.
-func (p *prowJobs) Job(ctx context.Context, repo thread.Repo) (plugins.DriftJob, error) {
-	conf := p.settings(repo)
-	job := plugins.DriftJob{Name: conf.Job, Interval: time.Duration(conf.Interval)}
+// about tells about one of these jobs. That it cannot be started from here is a hurdle to
+// name; that the cluster does not answer now is an error.
+func (p *prowJobs) about(ctx context.Context, name string, interval settings.Duration) (thread.PeriodicJob, error) {
+	job := thread.PeriodicJob{Name: name, Interval: time.Duration(interval)}
 	if job.Name == "" {
 		return job, nil
 	}
@@ -49,10 +47,28 @@ func (p *prowJobs) Job(ctx context.Context, repo thread.Repo) (plugins.DriftJob,
 	return job, nil
 }
 
-// start creates the run. Whatever a plugin wants, the job has to be the one that the
+// reportJobs is the job that makes a repository's report.
+type reportJobs struct{ *prowJobs }
+
+// Job implements drift.Jobs.
+func (j reportJobs) Job(ctx context.Context, repo thread.Repo) (thread.PeriodicJob, error) {
+	conf := j.settings(repo).Drift
+	return j.about(ctx, conf.Job, conf.Interval)
+}
+
+// promoteJobs is the job that promotes what a repository declares.
+type promoteJobs struct{ *prowJobs }
+
+// Job implements promote.Jobs.
+func (j promoteJobs) Job(ctx context.Context, repo thread.Repo) (thread.PeriodicJob, error) {
+	conf := j.settings(repo).Promote
+	return j.about(ctx, conf.Job, conf.Interval)
+}
+
+// start creates the run. Whatever a plugin wants, the job has to be one that the
 // repository's settings name.
 func (p *prowJobs) start(ctx context.Context, repo thread.Repo, w thread.CreateJob) error {
-	if conf := p.settings(repo); conf.Job == "" || w.Job != conf.Job {
+	if conf := p.settings(repo); w.Job == "" || w.Job != conf.Drift.Job && w.Job != conf.Promote.Job {
 		return fmt.Errorf("start job %q: the settings of %s do not name it", w.Job, repo)
 	}
 	if p.kube == nil {

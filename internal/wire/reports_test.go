@@ -297,11 +297,11 @@ func TestReportInAFile(t *testing.T) {
 
 // Whatever asks for it, only the job of the settings is started.
 func TestOnlyTheJobOfTheSettingsIsStarted(t *testing.T) {
-	jobs := &prowJobs{settings: func(r thread.Repo) settings.Drift {
+	jobs := &prowJobs{settings: func(r thread.Repo) settings.Repo {
 		if r == acme {
-			return settings.Drift{Job: "ci-audit"}
+			return settings.Repo{Drift: settings.Drift{Job: "ci-audit"}, Promote: settings.Job{Job: "ci-promote"}}
 		}
-		return settings.Drift{}
+		return settings.Repo{}
 	}}
 	for _, tt := range []struct {
 		repo thread.Repo
@@ -313,13 +313,17 @@ func TestOnlyTheJobOfTheSettingsIsStarted(t *testing.T) {
 		{thread.Repo{Org: "acme", Name: "other"}, "ci-audit", "do not name it"},
 		{thread.Repo{Org: "acme", Name: "other"}, "", "do not name it"},
 		{acme, "ci-audit", "no rights in a cluster"},
+		{acme, "ci-promote", "no rights in a cluster"},
 	} {
 		err := jobs.start(t.Context(), tt.repo, thread.CreateJob{StartJob: thread.StartJob{Job: tt.job, Key: "drift/1"}})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s in %s: %v", tt.job, tt.repo, err)
 		}
 	}
-	if job, err := jobs.Job(t.Context(), acme); err != nil || job.Name != "ci-audit" || job.Hurdle != "steward-hook has no rights in a cluster" {
+	if job, err := (promoteJobs{jobs}).Job(t.Context(), acme); err != nil || job.Name != "ci-promote" {
+		t.Errorf("%+v, %v", job, err)
+	}
+	if job, err := (reportJobs{jobs}).Job(t.Context(), acme); err != nil || job.Name != "ci-audit" || job.Hurdle != "steward-hook has no rights in a cluster" {
 		t.Errorf("%+v, %v", job, err)
 	}
 }

@@ -57,16 +57,3 @@ func (p *progress) remaining(done, total int) time.Duration {
 	perTarget := time.Since(p.started) / time.Duration(done)
 	return (perTarget * time.Duration(total-done)).Round(time.Second)
 }
-
-// size is a number of bytes for people.
-func size(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, units := float64(n)/unit, "KMGTPE"
-	for value >= unit && len(units) > 1 {
-		value, units = value/unit, units[1:]
-	}
-	return fmt.Sprintf("%.1f %ciB", value, units[0])
-}

@@ -185,11 +185,11 @@ func (r runResult) text(w io.Writer) {
 		fmt.Fprintln(table, "PROJECT\tTARGETS\tCOPIED\tFAILED\tSENT\t")
 	}
 	for _, p := range r.Projects {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\t%s\n", report.Shown(p.Name, 100), p.Targets, p.Done, p.Failed, size(p.Bytes), p.state())
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\t%s\n", report.Shown(p.Name, 100), p.Targets, p.Done, p.Failed, report.Size(p.Bytes), p.state())
 	}
 	fmt.Fprintln(table, "\nMIRROR\tCOPIED\tFAILED\tSENT")
 	for _, m := range r.Mirrors {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%s\n", m.Name, m.Done, m.Failed, size(m.Bytes))
+		fmt.Fprintf(table, "%s\t%d\t%d\t%s\n", m.Name, m.Done, m.Failed, report.Size(m.Bytes))
 	}
 	_ = table.Flush() // the writer below keeps its error
 	fmt.Fprintln(w)
@@ -200,11 +200,11 @@ func (r runResult) markdown(w io.Writer) {
 		fmt.Fprintln(w, "| project | targets | copied | failed | sent | |\n|---|--:|--:|--:|--:|---|")
 	}
 	for _, p := range r.Projects {
-		fmt.Fprintf(w, "| %s | %d | %d | %d | %s | %s |\n", markdown.Cell(p.Name), p.Targets, p.Done, p.Failed, size(p.Bytes), p.state())
+		fmt.Fprintf(w, "| %s | %d | %d | %d | %s | %s |\n", markdown.Cell(p.Name), p.Targets, p.Done, p.Failed, report.Size(p.Bytes), p.state())
 	}
 	fmt.Fprintln(w, "\n| mirror | copied | failed | sent |\n|---|--:|--:|--:|")
 	for _, m := range r.Mirrors {
-		fmt.Fprintf(w, "| %s | %d | %d | %s |\n", markdown.Cell(m.Name), m.Done, m.Failed, size(m.Bytes))
+		fmt.Fprintf(w, "| %s | %d | %d | %s |\n", markdown.Cell(m.Name), m.Done, m.Failed, report.Size(m.Bytes))
 	}
 	fmt.Fprintln(w)
 }

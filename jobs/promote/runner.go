@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/promotion"
+	"sigs.k8s.io/steward/internal/report"
 )
 
 // The bounds of what is copied between two looks at freeze.yaml, and two entries of the
@@ -447,7 +448,7 @@ func (r *runner) tell(before counters, e copier.Event, mirror int) {
 	r.mirrors[mirror].told++
 	r.progress.tell(func() string {
 		c := r.sent
-		text := fmt.Sprintf("%d of %d copied, %s read, %s sent", c.done, c.total, size(c.read), size(c.sent))
+		text := fmt.Sprintf("%d of %d copied, %s read, %s sent", c.done, c.total, report.Size(c.read), report.Size(c.sent))
 		if c.failed > 0 {
 			text += fmt.Sprintf(", %d failed", c.failed)
 		}

@@ -50,15 +50,7 @@ type Files interface {
 // Jobs tells about the job that makes a repository's report. An error means that it is
 // not known now.
 type Jobs interface {
-	Job(ctx context.Context, repo thread.Repo) (Job, error)
-}
-
-// Job is a periodic job of Prow.
-type Job struct {
-	Name     string        // "": none is configured
-	Interval time.Duration // 0: not known
-	Hurdle   string        // why it cannot be started from here, as a sentence without its end; "": it can
-	Running  time.Time     // since when a run is under way; zero: none is
+	Job(ctx context.Context, repo thread.Repo) (thread.PeriodicJob, error)
 }
 
 // Deps is what the plugin needs.

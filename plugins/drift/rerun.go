@@ -15,7 +15,7 @@ import (
 
 // rerunFacts is the job beside the report that it made last.
 type rerunFacts struct {
-	job Job
+	job thread.PeriodicJob
 	latest
 }
 
@@ -50,10 +50,10 @@ func (d drift) rerun(s *thread.Snapshot, c command.Call, f rerunFacts, now time.
 
 // due is when the next run should start, as far as that is known.
 func (f rerunFacts) due(now time.Time) string {
-	if f.job.Interval <= 0 {
+	every := f.job.Every()
+	if every == "" {
 		return ""
 	}
-	every := fmt.Sprintf(", every %s", spoken(f.job.Interval))
 	if f.Report == nil || f.Started.IsZero() {
 		return every
 	}
@@ -62,12 +62,4 @@ func (f rerunFacts) due(now time.Time) string {
 		return every + fmt.Sprintf("; it started last at %s and is late", instant(f.Started))
 	}
 	return every + fmt.Sprintf(", next at about %s", instant(next))
-}
-
-// spoken is a duration in hours or minutes.
-func spoken(d time.Duration) string {
-	if d%time.Hour == 0 {
-		return fmt.Sprintf("%d h", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d min", int(d.Minutes()))
 }

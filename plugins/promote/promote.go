@@ -5,8 +5,9 @@
 //
 // Where a pull request touches promoter manifests, the sticky lists what it declares anew, digest by digest, with the tags and the
 // number of mirrors, and who may approve it; the status steward/promote holds what no promotion could do: a tag that moves, a
-// digest that is none, a manifest that cannot be read. Both sides are read as files and no registry is asked. The rules are PP-1 …
-// in docs/promote-plugin.md.
+// digest that is none, a manifest that cannot be read, an image that staging does not hold. Both sides are read as files; staging is
+// asked about what is new, as anybody may ask it. `promote retry` starts the job that brings what was merged into production. The
+// rules are PP-1 … in docs/promote-plugin.md.
 package promote
 
 import (
@@ -18,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"testing/fstest"
+	"time"
 
 	"sigs.k8s.io/steward/internal/command"
 	"sigs.k8s.io/steward/internal/finding"
@@ -41,8 +43,17 @@ type Files interface {
 
 // Deps is what the plugin needs.
 type Deps struct {
-	Files  Files
-	Images func() (tree string, mirrors []string) // where images are declared, and where they may go (promotion in steward.yaml)
+	Files    Files
+	Settings func(thread.Repo) Settings
+	Jobs     Jobs
+	Staging  Staging
+}
+
+// Settings is what steward.yaml says of promotion.
+type Settings struct {
+	Tree      string        // where images are declared
+	Mirrors   []string      // where they may go
+	Retention time.Duration // how long staging keeps them; 0: not known
 }
 
 // New makes the plugin.
@@ -61,6 +72,14 @@ func New(deps Deps) plugin.Plugin {
 				{Line: "/infra promote now", Reply: "There is no `promote now`"},
 			},
 			Run: command.Run(func(ctx context.Context, s *thread.Snapshot, _ command.Call) (facts, error) { return p.load(ctx, s) }, p.plan),
+		}, {
+			Verb: "promote retry", Args: "[PROJECT]", Where: thread.MergedPull | thread.OpenIssue, Acts: true,
+			Who:  command.ApproverOf("approvers of the images that the pull request changed", p.retried),
+			Help: "Starts the job that promotes what is missing, or tells when it starts by itself.",
+			Examples: []command.Example{
+				{Line: "/infra promote retry", Reply: "Nothing was promoted by this"},
+			},
+			Run: command.Run(p.loadRetry, p.retry),
 		}},
 	}
 }
@@ -75,27 +94,25 @@ type facts struct {
 	projects []string // whose files change, sorted
 	many     bool     // more than are read
 	tree     string   // of the manifests
-	changed  []string // files of these projects that the pull request touches
+	changed  []string // all that the pull request touches
+
+	retention time.Duration // of staging
 
 	base, head *manifest.Set // of these projects; nil without any manifest
+	fresh      []promoted    // what the head declares and the base does not, by path
 	found      []finding.Finding
 }
 
 // load reads the projects that the pull request touches, at its base and at its head.
 func (p promote) load(ctx context.Context, s *thread.Snapshot) (facts, error) {
-	tree, mirrors := p.Images()
-	f := facts{tree: tree}
+	conf := p.Settings(s.Repo)
+	tree, mirrors := conf.Tree, conf.Mirrors
+	f := facts{tree: tree, retention: conf.Retention}
 	if s.Where != thread.OpenPull || s.FilesLost > 0 {
 		return f, nil
 	}
-	for _, file := range s.Changed() {
-		if project, ok := projectOf(tree, file); ok {
-			f.changed = append(f.changed, file)
-			f.projects = append(f.projects, project)
-		}
-	}
-	slices.Sort(f.projects)
-	f.projects = slices.Compact(f.projects)
+	f.changed = s.Changed()
+	f.projects = projects(tree, s)
 	if f.many = len(f.projects) > maxProjects; f.many || len(f.projects) == 0 {
 		return f, nil
 	}
@@ -111,6 +128,8 @@ func (p promote) load(ctx context.Context, s *thread.Snapshot) (facts, error) {
 	if f.base != nil && f.head != nil {
 		f.found = append(f.found, manifest.Change(f.base, f.head)...)
 	}
+	f.fresh = p.look(ctx, f, f.news())
+	f.found = append(f.found, doubts(f.fresh)...)
 	return f, nil
 }
 

@@ -31,7 +31,7 @@ const (
 )
 
 // watch sets the status, and the standing part of the sticky where manifests change.
-func (p promote) watch(s *thread.Snapshot, f facts, _ time.Time) []thread.Action {
+func (p promote) watch(s *thread.Snapshot, f facts, now time.Time) []thread.Action {
 	if s.Where != thread.OpenPull {
 		return nil
 	}
@@ -44,8 +44,7 @@ func (p promote) watch(s *thread.Snapshot, f facts, _ time.Time) []thread.Action
 		state = thread.Failure
 		told = fmt.Sprintf("The manifests of %d projects change, more than %d: split the pull request", len(f.projects), maxProjects)
 	case len(f.projects) > 0:
-		fresh := f.fresh()
-		told, body = summary(fresh), f.table(s, fresh, shownSticky)
+		told, body = summary(f.fresh), f.table(s, shownSticky, now)
 		if finding.AtLeast(f.found, finding.Error) > 0 {
 			state, told = thread.Failure, "In promoter manifests: "+report.Counts(f.found)
 		}
@@ -57,10 +56,10 @@ func (p promote) watch(s *thread.Snapshot, f facts, _ time.Time) []thread.Action
 }
 
 // plan is the answer to the command: the same list, longer.
-func (p promote) plan(s *thread.Snapshot, c command.Call, f facts, _ time.Time) command.Reply {
+func (p promote) plan(s *thread.Snapshot, c command.Call, f facts, now time.Time) command.Reply {
 	switch {
 	case len(c.Args) > 1 || len(c.Args) == 1 && c.Args[0] != "plan":
-		return command.Reply{Text: fmt.Sprintf("There is no %s, only `promote plan`.", markdown.Code("promote "+strings.Join(c.Args, " ")))}
+		return command.Reply{Text: fmt.Sprintf("There is no %s, only `promote plan` and `promote retry`.", markdown.Code("promote "+strings.Join(c.Args, " ")))}
 	case s.Where != thread.OpenPull:
 		return command.Reply{Text: "Only an open pull request has a plan: it says what the merge is going to promote."}
 	case s.FilesLost > 0 || f.many:
@@ -68,7 +67,7 @@ func (p promote) plan(s *thread.Snapshot, c command.Call, f facts, _ time.Time) 
 	case len(f.projects) == 0:
 		return command.Reply{Text: "No promoter manifest changes here."}
 	}
-	return command.Reply{Text: f.table(s, f.fresh(), shownReply)}
+	return command.Reply{Text: f.table(s, shownReply, now)}
 }
 
 // promoted is a digest at a path of the mirrors, as far as it is new.
@@ -77,10 +76,15 @@ type promoted struct {
 	tags         []string
 	mirrors      int
 	project      string
+	source       string // HOST/PATH that it is promoted from
+	known        bool   // the base declares the digest, with other tags or for other mirrors
+	file         string
+	line         int
+	seen         *seen // nil: nobody looked
 }
 
-// fresh lists what the head declares and the base does not, by path.
-func (f facts) fresh() []promoted {
+// news lists what the head declares and the base does not, by path.
+func (f facts) news() []promoted {
 	if f.head == nil {
 		return nil
 	}
@@ -94,11 +98,24 @@ func (f facts) fresh() []promoted {
 				if !is {
 					continue
 				}
-				all = append(all, promoted{image.Path, d.Digest, tagsOf(d), distinct(mirrors, part.Mirrors), part.Manifest.Name})
+				all = append(all, promoted{
+					path: image.Path, digest: d.Digest, tags: tagsOf(d), mirrors: distinct(mirrors, part.Mirrors), project: part.Manifest.Name,
+					source: part.Manifest.Source + "/" + part.Entry.Name, known: f.declared(image.Path, d.Digest), file: part.Manifest.Images, line: d.Line,
+				})
 			}
 		}
 	}
 	return all
+}
+
+// declared tells whether the base declares a digest at a path.
+func (f facts) declared(at, digest string) bool {
+	if f.base == nil || f.base.Image(at) == nil {
+		return false
+	}
+	return slices.ContainsFunc(f.base.Image(at).Parts, func(p manifest.Part) bool {
+		return slices.ContainsFunc(p.Entry.Digests, func(d manifest.Digest) bool { return d.Digest == digest })
+	})
 }
 
 func tagsOf(d manifest.Digest) []string {
@@ -131,14 +148,15 @@ func summary(fresh []promoted) string {
 }
 
 // table lists what is new, what is wrong, and who may approve it.
-func (f facts) table(s *thread.Snapshot, fresh []promoted, most int) string {
+func (f facts) table(s *thread.Snapshot, most int, now time.Time) string {
 	var b strings.Builder
+	fresh := f.fresh
 	fmt.Fprintf(&b, "**%s.**\n", summary(fresh))
 	if len(fresh) > 0 {
-		b.WriteString("\n| image | tags | digest | mirrors |\n|---|---|---|--:|\n")
+		b.WriteString("\n| image | tags | digest | in staging | mirrors |\n|---|---|---|---|--:|\n")
 	}
 	for _, p := range fresh[:min(len(fresh), most)] {
-		fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", markdown.Cell(p.path), tagCell(p.tags), markdown.Cell(p.digest), p.mirrors)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", markdown.Cell(p.path), tagCell(p.tags), markdown.Cell(p.digest), p.seen.cell(f.retention, now), p.mirrors)
 	}
 	if more := len(fresh) - most; more > 0 {
 		fmt.Fprintf(&b, "\nAnd %d more", more)
