@@ -68,17 +68,29 @@ func (p *Pool) Next() (time.Time, bool) {
 
 // Tick does what is due, at most so many alarms at once that a batch stays small. Whatever it leaves is due at once.
 func (p *Pool) Tick(now time.Time) {
-	for range 1000 {
-		if len(p.alarms) == 0 || p.alarms[0].at.After(now) {
+	for range maxAlarms {
+		if !p.tick(now) {
 			return
 		}
-		a := stdheap.Pop(&p.alarms).(alarm)
-		if p.armed[a.alarmID].Equal(a.at) {
-			delete(p.armed, a.alarmID)
-			p.undo = append(p.undo, func() { p.alarm(a.at, a.what, a.key) })
-			p.ring(now, a)
-		}
 	}
+}
+
+// maxAlarms bounds how many alarms go off in one batch.
+const maxAlarms = 1000
+
+// tick lets the first alarm go off, if it is due.
+func (p *Pool) tick(now time.Time) bool {
+	if len(p.alarms) == 0 || p.alarms[0].at.After(now) {
+		return false
+	}
+	a := stdheap.Pop(&p.alarms).(alarm)
+	if p.armed[a.alarmID].Equal(a.at) {
+		delete(p.armed, a.alarmID)
+		p.noted(func() { p.alarm(a.at, a.what, a.key) })
+		p.ringing = a.alarmID
+		p.ring(now, a)
+	}
+	return true
 }
 
 func (p *Pool) ring(now time.Time, a alarm) {
@@ -123,7 +135,7 @@ func (p *Pool) due(r *Resource) (time.Time, bool) {
 }
 
 // reaped tells whether a lease of Boskos's interface ends without a sign of life: in the states that Boskos's reaper knows.
-func reaped(state string) bool { return state == Busy || state == Cleaning || state == LeasedState }
+func reaped(state string) bool { return usual(state, Dirty, keeper) }
 
 // lapse ends a lease whose time is over, or gives up a dynamic resource.
 func (p *Pool) lapse(now time.Time, name string) {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,8 @@ type KeeperOptions struct {
 	// Ended is told of leases that ended, after that was stored. It must not block. Resumed is told at the start of the last
 	// lease of every resource, some of which nobody may have been told of.
 	Ended, Resumed func([]*Ended)
+	// Panicked is told of an operation that panicked, and of its stack. It must not block.
+	Panicked func(value any, stack []byte)
 }
 
 // op is one operation of a caller.
@@ -66,6 +69,9 @@ func NewKeeper(opts KeeperOptions) *Keeper {
 	}
 	if opts.Resumed == nil {
 		opts.Resumed = func([]*Ended) {}
+	}
+	if opts.Panicked == nil {
+		opts.Panicked = func(any, []byte) {}
 	}
 	return &Keeper{
 		opts: opts, ops: make(chan *op, maxBatch), done: make(chan struct{}),
@@ -133,15 +139,60 @@ func (k *Keeper) serve(ctx context.Context) error {
 		k.mindGap(now)
 		for _, o := range batch {
 			if o.taken.CompareAndSwap(false, true) {
-				o.do(k.pool, now)
+				o.err = k.try(now, func() { o.do(k.pool, now) })
 			}
 		}
 		if !now.Before(k.late) {
-			k.pool.Tick(now)
+			k.tick(now)
 		}
 		if err := k.commit(ctx, now, batch); err != nil && !errors.Is(err, ErrRefused) {
 			return err
 		}
+	}
+}
+
+// tick lets go off what is due. An alarm that panics is put off, so that it keeps nothing from the others.
+func (k *Keeper) tick(now time.Time) {
+	for range maxAlarms {
+		more := false
+		if k.try(now, func() { more = k.pool.tick(now) }) != nil {
+			k.pool.postpone(now.Add(alarmAgain))
+			more = true
+		}
+		if !more {
+			return
+		}
+	}
+}
+
+// alarmAgain is how long an alarm rests that panicked.
+const alarmAgain = time.Minute
+
+// try runs one operation. One that panics never was: the pool goes back to the moment before it, with what the batch did until then,
+// and the others go on (P-26). What fails while it goes back ends the process: what is stored is whole, and is loaded again.
+func (k *Keeper) try(now time.Time, do func()) (err error) {
+	before, stored, leaving := k.pool.savepoint(), len(k.stored), len(k.leaving)
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		k.opts.Panicked(v, debug.Stack())
+		gone := slices.Clone(k.leaving[leaving:])
+		k.stored, k.leaving = k.stored[:stored], k.leaving[:leaving]
+		k.pool.rewind(before, now)
+		k.forsake(now, gone)
+		err = ErrPanicked
+	}()
+	do()
+	return nil
+}
+
+// forsake makes waiters leave whose callers have left in an operation that never was: they do not ask again.
+func (k *Keeper) forsake(now time.Time, keys []string) {
+	for _, key := range keys {
+		delete(k.waiting, key)
+		k.pool.Leave(now, key)
 	}
 }
 
@@ -198,11 +249,13 @@ func (k *Keeper) commit(ctx context.Context, now time.Time, batch []*op) error {
 			delete(k.waiting, key)
 		}
 		k.stored, k.leaving = nil, nil
-		for _, key := range k.pool.here() {
-			if k.waiting[key] == nil {
-				k.pool.Leave(now, key)
+		_ = k.try(now, func() { // who stays without a caller gives back what it is granted
+			for _, key := range k.pool.here() {
+				if k.waiting[key] == nil {
+					k.pool.Leave(now, key)
+				}
 			}
-		}
+		})
 		answer(batch, err)
 		return err
 	}
@@ -284,7 +337,7 @@ func earlier(a, b time.Time) time.Time {
 
 func answer(batch []*op, err error) {
 	for _, o := range batch {
-		o.err = err
+		o.err = cmp.Or(o.err, err)
 		close(o.done)
 	}
 }
@@ -298,10 +351,12 @@ func (k *Keeper) hand(g Granted) {
 		return
 	}
 	now := clock()
-	for _, r := range g.Resources {
-		k.pool.Unclaim(now, r.Lease.ID)
-	}
-	k.pool.alarm(now, alarmMatch, "")
+	_ = k.try(now, func() { // a lease that is not given back ends by its time
+		for _, r := range g.Resources {
+			k.pool.Unclaim(now, r.Lease.ID)
+		}
+		k.pool.alarm(now, alarmMatch, "")
+	})
 }
 
 // Do runs an operation on the pool and returns when what it changed is stored. What it learned by way of its variables is
@@ -390,8 +445,8 @@ func (k *Keeper) wait(ctx context.Context, key string, me *waiting, hold time.Du
 		if k.waiting[key] != me || p.justGranted(key) {
 			return // what was granted at this very moment comes
 		}
-		p.Leave(now, key)
 		k.leaving = append(k.leaving, key)
+		p.Leave(now, key)
 		k.stored = append(k.stored, func() {
 			if k.waiting[key] == me {
 				delete(k.waiting, key)

@@ -40,10 +40,11 @@ type Pool struct {
 	born     time.Time // no silence before it counts
 
 	// The batch under way.
-	undo    []func()
+	steps   []step
 	dirty   map[Ref]bool // true: not lazy
 	granted []Granted
 	ended   []*Ended
+	ringing alarmID // the alarm that went off last
 }
 
 // place is where a resource can be taken: by type and state.
@@ -191,21 +192,15 @@ func (p *Pool) Keep() Outcome {
 
 // Undo ends the batch as if it had never been.
 func (p *Pool) Undo() {
-	steps := p.undo
-	p.undo = nil
-	for _, step := range slices.Backward(steps) {
-		step()
+	steps := p.steps
+	p.steps = nil
+	for _, s := range slices.Backward(steps) {
+		p.undo(s)
 	}
 	p.forget()
 }
 
 func (p *Pool) forget() {
-	p.undo, p.granted, p.ended = nil, nil, nil
+	p.steps, p.granted, p.ended = nil, nil, nil
 	clear(p.dirty)
-}
-
-// changed notes a change and how to undo it.
-func (p *Pool) changed(ref Ref, lazy bool, undo func()) {
-	p.undo = append(p.undo, undo)
-	p.dirty[ref] = p.dirty[ref] || !lazy
 }

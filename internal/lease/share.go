@@ -24,7 +24,7 @@ type turn struct {
 func (p *Pool) turnChanged(typ string) *turn {
 	t := p.turn(typ)
 	old := *t
-	p.undo = append(p.undo, func() { *t = old })
+	p.noted(func() { *t = old })
 	return t
 }
 

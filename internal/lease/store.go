@@ -28,4 +28,6 @@ const (
 	ErrDeposed = sentinel("another process has taken over the pool")
 	// ErrStopped says that the keeper does not serve, or not any more.
 	ErrStopped = sentinel("the pool is not served")
+	// ErrPanicked says that an operation has a fault, and changed nothing.
+	ErrPanicked = sentinel("the pool failed at this operation, which changed nothing")
 )

@@ -17,7 +17,7 @@ type Static struct{ Type, State string }
 // is there already is its own affair (P-19).
 func (p *Pool) Sync(now time.Time, c Config) {
 	old := p.static
-	p.undo = append(p.undo, func() { p.static = old })
+	p.noted(func() { p.static = old })
 	p.static = c.static()
 	for _, typ := range slices.Sorted(maps.Keys(p.dynamics)) {
 		d := p.dynamics[typ]

@@ -3,12 +3,11 @@
 
 package lease
 
-// The five tables change here and nowhere else, each with its indexes and its undo.
+// The five tables change here and nowhere else, each with its indexes and a note of what was there before (undo.go).
 
 // setResource replaces a resource, or removes it where r is nil. A lazy change is a sign of life.
 func (p *Pool) setResource(name string, r *Resource, lazy bool) {
-	old := p.resources[name]
-	p.changed(Ref{KindResource, name}, lazy, func() { p.putResource(name, old) })
+	p.changed(Record{Kind: KindResource, Key: name, Resource: p.resources[name]}, lazy)
 	p.putResource(name, r)
 }
 
@@ -151,15 +150,7 @@ func (p *Pool) share(typ, account string) *Share {
 
 func (p *Pool) setShare(s *Share) {
 	key := shareKey(s.Type, s.Account)
-	old := p.shares[key]
-	p.changed(Ref{KindShare, key}, true, func() {
-		if old == nil {
-			old = &Share{Type: s.Type, Account: s.Account}
-		}
-		back := *old
-		back.Holds = p.share(s.Type, s.Account).Holds
-		p.putShare(key, &back)
-	})
+	p.changed(Record{Kind: KindShare, Key: key, Share: p.share(s.Type, s.Account)}, true)
 	p.putShare(key, s)
 }
 
@@ -174,8 +165,7 @@ func (p *Pool) putShare(key string, s *Share) {
 }
 
 func (p *Pool) setWaiter(key string, w *Waiter) {
-	old := p.waiters[key]
-	p.changed(Ref{KindWaiter, key}, true, func() { p.putWaiter(key, old) })
+	p.changed(Record{Kind: KindWaiter, Key: key, Waiter: p.waiters[key]}, true)
 	p.putWaiter(key, w)
 }
 
@@ -192,8 +182,7 @@ func (p *Pool) putWaiter(key string, w *Waiter) {
 }
 
 func (p *Pool) setDynamic(typ string, d *Dynamic) {
-	old := p.dynamics[typ]
-	p.changed(Ref{KindDynamic, typ}, false, func() { p.putDynamic(typ, old) })
+	p.changed(Record{Kind: KindDynamic, Key: typ, Dynamic: p.dynamics[typ]}, false)
 	p.putDynamic(typ, d)
 }
 
@@ -206,8 +195,7 @@ func (p *Pool) putDynamic(typ string, d *Dynamic) {
 }
 
 func (p *Pool) setReservation(id string, r *Reservation) {
-	old := p.reservations[id]
-	p.changed(Ref{KindReservation, id}, false, func() { p.putReservation(id, old) })
+	p.changed(Record{Kind: KindReservation, Key: id, Reservation: p.reservations[id]}, false)
 	p.putReservation(id, r)
 }
 

@@ -23,8 +23,9 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	size     *prometheus.HistogramVec
 
-	held  *prometheus.CounterVec
-	ended *prometheus.CounterVec
+	held   *prometheus.CounterVec
+	ended  *prometheus.CounterVec
+	panics prometheus.Counter
 
 	mu       sync.Mutex
 	agents   []string
@@ -66,7 +67,10 @@ func NewMetrics(registry prometheus.Registerer, pool func() *lease.Keeper) *Metr
 	m.ended = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "steward_pool_leases_ended_total", Help: "How many leases ended, and how.",
 	}, []string{"type", "account", "why"})
-	registry.MustRegister(m.acquire, m.duration, m.size, m.held, m.ended, &collector{pool})
+	m.panics = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "steward_pool_panics_total", Help: "How many operations of the pool panicked and were undone.",
+	})
+	registry.MustRegister(m.acquire, m.duration, m.size, m.held, m.ended, m.panics, &collector{pool})
 	return m
 }
 
@@ -84,6 +88,9 @@ func (m *Metrics) Ended(ended []*lease.Ended) {
 		m.ended.WithLabelValues(e.Type, account, e.Why).Inc()
 	}
 }
+
+// Panicked counts an operation that panicked.
+func (m *Metrics) Panicked() { m.panics.Inc() }
 
 // Wrap measures what a handler does. Paths that are none of known are counted as one.
 func (m *Metrics) Wrap(h http.Handler, known ...string) http.Handler {

@@ -71,7 +71,7 @@ type Resource struct {
 	Failures int          `json:"failures,omitempty"`
 	Sick     *lease.Sick  `json:"sick,omitempty"`
 	Leaving  bool         `json:"leaving,omitempty"`
-	Unusual  bool         `json:"unusual,omitempty"` // its state means nothing to the pool
+	Unusual  bool         `json:"unusual,omitempty"` // its state means nothing to the pool, or is not one that it goes to from where it was
 	Lease    *Lease       `json:"lease,omitempty"`
 	Last     *HistoryLine `json:"last,omitempty"`
 }
@@ -79,7 +79,7 @@ type Resource struct {
 func resourceOf(r *lease.Resource) Resource {
 	out := Resource{
 		Name: r.Name, Type: r.Type, State: r.State, Owner: r.Owner, Failures: r.Failures, Sick: r.Sick, Leaving: r.Leaving,
-		Unusual: !lease.Known(r.State),
+		Unusual: r.Unusual() != "",
 	}
 	if !r.Updated.IsZero() {
 		out.Updated = &r.Updated

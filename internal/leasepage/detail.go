@@ -181,7 +181,7 @@ func (w *writer) alarm(r *lease.Resource) (alarm, bool) {
 		return alarm{Title: "In quarantine", Text: w.prose(r.Sick.Reason), Notes: w.byWhom(r.Sick)}, true
 	case r.Sick != nil:
 		return alarm{Title: "Goes to quarantine when its lease ends", Text: w.prose(r.Sick.Reason), Notes: w.byWhom(r.Sick)}, true
-	case r.Failures > 0 || r.State == lease.Quarantined || r.State == lease.NoSchedule || !lease.Known(r.State):
+	case r.Failures > 0 || r.State == lease.Quarantined || r.State == lease.NoSchedule || r.Unusual() != "":
 		why, _ := w.why(r)
 		return alarm{Title: "Look at this", Text: why.Text, Notes: slices.DeleteFunc([]string{why.Note}, func(s string) bool { return s == "" })}, true
 	}

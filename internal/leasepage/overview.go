@@ -169,14 +169,9 @@ func (w *writer) parts(counts map[string]int) string {
 // that failed.
 func (p *Pool) sick() []*lease.Resource {
 	var all []*lease.Resource
-	wrong := map[string]bool{} // by state
 	for _, t := range p.Types {
 		for _, r := range t.Resources {
-			bad, asked := wrong[r.State]
-			if !asked {
-				bad = r.State == lease.Quarantined || r.State == lease.NoSchedule || !lease.Known(r.State)
-				wrong[r.State] = bad
-			}
+			bad := r.State == lease.Quarantined || r.State == lease.NoSchedule || r.Unusual() != ""
 			if bad || r.Sick != nil || r.Failures > 0 {
 				all = append(all, r)
 			}
@@ -226,8 +221,8 @@ func (w *writer) why(r *lease.Resource) (field, time.Time) {
 			note += "; goes to quarantine when its lease ends"
 		}
 		return field{Text: w.prose(r.Sick.Reason), Note: note}, r.Sick.At
-	case !lease.Known(r.State):
-		return plain("the pool does not know this state: nobody cleans it, and only who asks for it by name gets it"), r.Updated
+	case r.Unusual() != "":
+		return plain(r.Unusual()), r.Updated
 	case r.State == lease.NoSchedule:
 		return plain("its janitor says that it is not to be used"), r.Updated
 	case r.State == lease.Quarantined:

@@ -240,7 +240,7 @@ func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery tim
 	}
 	k := lease.NewKeeper(lease.KeeperOptions{
 		Store: store, Pool: lease.Options{Policy: s.policy(), IDs: newID, Names: newName}, LazyEvery: lazyEvery,
-		Ended: s.ended, Resumed: s.history.Resume,
+		Ended: s.ended, Resumed: s.history.Resume, Panicked: s.panicked,
 	})
 	defer s.term.Store(nil)
 	err = k.Run(ctx, c, func() {
@@ -255,6 +255,12 @@ func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery tim
 		return cause
 	}
 	return err
+}
+
+// panicked says what went wrong in an operation that was undone.
+func (s *server) panicked(value any, stack []byte) {
+	s.metrics.Panicked()
+	s.log.WithField("stack", string(stack)).Errorf("an operation of the pool panicked, and was undone: %v", value)
 }
 
 // ended counts leases and keeps them.
