@@ -24,11 +24,13 @@ type document struct {
 	m    *Manifest
 	file string
 	root *yaml.Node // nil for an empty file
+	// shapes and keys are the rules of what is not understood, and of keys that stand twice.
+	shapes, keys string
 }
 
 // parse returns the document of a file; nil says that a finding tells why not.
 func (l *loader) parse(m *Manifest, file string, raw []byte) *document {
-	d := &document{loader: l, m: m, file: file}
+	d := &document{loader: l, m: m, file: file, shapes: ruleShape, keys: ruleDuplicate}
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	var doc yaml.Node
 	switch err := dec.Decode(&doc); {
@@ -63,7 +65,7 @@ func yamlError(err error) (int, string) {
 // not whole. field tells problems of one file apart.
 func (d *document) shape(line int, field, fix, format string, args ...any) {
 	d.m.Whole = false
-	d.report(ruleShape, finding.Error, line, d.file, field, fix, format, args...)
+	d.report(d.shapes, finding.Error, line, d.file, field, fix, format, args...)
 }
 
 func (d *document) report(rule string, s finding.Severity, line int, object, field, fix, format string, args ...any) {
@@ -86,7 +88,7 @@ func (d *document) mapping(n *yaml.Node, where string, visit func(key, value *ya
 			continue
 		}
 		if seen[key.Value] {
-			d.report(ruleDuplicate, finding.Error, key.Line, d.file, where+" "+clip(key.Value),
+			d.report(d.keys, finding.Error, key.Line, d.file, where+" "+clip(key.Value),
 				"join both", "%s has the key %s twice, which the promoter refuses", where, quote(key.Value))
 		}
 		seen[key.Value] = true
