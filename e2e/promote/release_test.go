@@ -4,6 +4,7 @@
 package promote
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,7 @@ import (
 
 	"sigs.k8s.io/steward/e2e/child"
 	"sigs.k8s.io/steward/e2e/toolbin"
+	"sigs.k8s.io/steward/internal/cloudfake"
 	"sigs.k8s.io/steward/internal/copier"
 	"sigs.k8s.io/steward/internal/httpread"
 	"sigs.k8s.io/steward/internal/manifest"
@@ -63,7 +65,8 @@ func serveRegistries(text string, out io.Writer) error {
 	if err := json.Unmarshal([]byte(text), &w.Release); err != nil {
 		return err
 	}
-	b := newBench(0)
+	fake := cloudfake.New(cloudfake.Options{})
+	fake.OCI.Any()
 	for n := range w.Release.Mirrors + 1 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -74,10 +77,13 @@ func serveRegistries(text string, out io.Writer) error {
 		} else {
 			w.Mirrors = append(w.Mirrors, l.Addr().String())
 		}
-		go func() { _ = http.Serve(l, b) }() //nolint:gosec // loopback, until it is killed
+		if err := fake.OCI.Host(l.Addr().String(), cloudfake.RegistryStyle{Auth: "none"}); err != nil {
+			return err
+		}
+		go func() { _ = http.Serve(l, fake.Handler()) }() //nolint:gosec // loopback, until it is killed
 	}
 	var err error
-	if w.Images, err = b.fill(w.Source, w.Release); err != nil {
+	if w.Images, err = fill(fake.OCI, w.Source, w.Release); err != nil {
 		return err
 	}
 	if err := json.NewEncoder(out).Encode(w); err != nil {
@@ -178,23 +184,51 @@ func start(t testing.TB, r release) (w world) {
 	return w
 }
 
-// counts reads the counters and sets them back; query may say more.
-func (w world) counts(t testing.TB, query string) (c counts) {
+// control uses one of the fake's controls (docs/cloudfake.md); in and out may be nil.
+func (w world) control(t testing.TB, method, path string, in, out any) {
 	t.Helper()
-	resp, err := http.Get("http://" + w.Source + "/_counts" + query)
+	body, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+w.Source+"/_fake/"+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&c); err != nil {
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %s", method, path, resp.Status)
+	}
+	if out == nil {
+		return
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
 		t.Fatal(err)
 	}
-	return c
+}
+
+// empty takes everything away from the mirrors and begins to count anew.
+func (w world) empty(t testing.TB, latency time.Duration) {
+	t.Helper()
+	var drops []cloudfake.Change
+	for _, img := range w.Images {
+		for _, target := range w.targets(img.Name) {
+			drops = append(drops, cloudfake.Change{Drop: target})
+		}
+	}
+	w.control(t, http.MethodPost, "oci/change", drops, nil)
+	w.control(t, http.MethodPost, "latency", map[string]string{"latency": latency.String()}, nil)
+	w.control(t, http.MethodDelete, "faults", nil, nil) // and the record of requests
+	w.control(t, http.MethodDelete, "oci/counts", nil, nil)
 }
 
 // cost is what one client took.
 type cost struct {
-	counts
+	cloudfake.OCICounts
 	wall, cpu time.Duration
 	rss       int64 // bytes of the largest process
 }
@@ -202,7 +236,7 @@ type cost struct {
 // measure runs commands, as many at once as said, and sees that the release is everywhere after them.
 func (w world) measure(t testing.TB, latency time.Duration, atOnce int, commands [][]string, env ...string) (c cost) {
 	t.Helper()
-	w.counts(t, "?forget=1&d="+latency.String())
+	w.empty(t, latency)
 	began := time.Now()
 	var mu sync.Mutex
 	var all sync.WaitGroup
@@ -229,10 +263,12 @@ func (w world) measure(t testing.TB, latency time.Duration, atOnce int, commands
 	}
 	all.Wait()
 	c.wall = time.Since(began)
-	c.counts = w.counts(t, "")
+	w.control(t, http.MethodGet, "oci/counts", nil, &c.OCICounts)
+	var tags map[string]string
+	w.control(t, http.MethodGet, "oci/tags", nil, &tags)
 	for _, img := range w.Images {
 		for _, target := range w.targets(img.Name) {
-			if got := c.Tags[target+":v1.0.0"]; got != img.Digest {
+			if got := tags[target+":v1.0.0"]; got != img.Digest {
 				t.Fatalf("%s:v1.0.0 is %q, want %s", target, got, img.Digest)
 			}
 		}

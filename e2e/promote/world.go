@@ -7,11 +7,11 @@
 package promote
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
+
+	"sigs.k8s.io/steward/internal/cloudfake"
+	"sigs.k8s.io/steward/internal/manifest"
 )
 
 // release is images as a release of Kubernetes has them.
@@ -30,7 +30,7 @@ func (r release) bytes() int64 {
 type image struct{ Name, Digest string }
 
 // fill puts a release into the source, in repositories staging/NAME under the tag v1.0.0.
-func (b *bench) fill(host string, r release) ([]image, error) {
+func fill(o *cloudfake.OCI, host string, r release) ([]image, error) {
 	var all []image
 	seed := uint64(0)
 	for n := range r.Images {
@@ -41,20 +41,20 @@ func (b *bench) fill(host string, r release) ([]image, error) {
 			var layers []any
 			for range r.Layers {
 				seed++
-				digest, err := b.layer(repo, layer{seed, r.LayerSize})
+				digest, err := o.Layer(repo, seed, r.LayerSize)
 				if err != nil {
 					return nil, err
 				}
 				layers = append(layers, part("application/vnd.oci.image.layer.v1.tar", digest, r.LayerSize))
 			}
 			platform := map[string]string{"os": "linux", "architecture": []string{"amd64", "arm64", "ppc64le", "s390x", "arm"}[p%5]}
-			config, size, err := b.document(repo, "", map[string]any{"os": "linux", "architecture": platform["architecture"], "n": seed,
+			config, size, err := document(o, repo, "", map[string]any{"os": "linux", "architecture": platform["architecture"], "n": seed,
 				"rootfs": map[string]any{"type": "layers", "diff_ids": []string{}}, "config": map[string]any{}})
 			if err != nil {
 				return nil, err
 			}
 			const kind = "application/vnd.oci.image.manifest.v1+json"
-			m, size, err := b.document(repo, kind, map[string]any{"schemaVersion": 2, "mediaType": kind,
+			m, size, err := document(o, repo, kind, map[string]any{"schemaVersion": 2, "mediaType": kind,
 				"config": part("application/vnd.oci.image.config.v1+json", config, size), "layers": layers})
 			if err != nil {
 				return nil, err
@@ -64,11 +64,10 @@ func (b *bench) fill(host string, r release) ([]image, error) {
 			children = append(children, child)
 		}
 		const kind = "application/vnd.oci.image.index.v1+json"
-		digest, _, err := b.document(repo, kind, map[string]any{"schemaVersion": 2, "mediaType": kind, "manifests": children})
+		digest, _, err := document(o, repo, kind, map[string]any{"schemaVersion": 2, "mediaType": kind, "manifests": children}, "v1.0.0")
 		if err != nil {
 			return nil, err
 		}
-		b.tags[repo+":v1.0.0"] = digest
 		all = append(all, image{name, digest})
 	}
 	return all, nil
@@ -78,24 +77,16 @@ func part(kind, digest string, size int64) map[string]any {
 	return map[string]any{"mediaType": kind, "digest": digest, "size": size}
 }
 
-func (b *bench) layer(repo string, l layer) (string, error) {
-	sum := sha256.New()
-	if _, err := io.Copy(sum, l.open()); err != nil {
-		return "", err
-	}
-	digest := "sha256:" + hex.EncodeToString(sum.Sum(nil))
-	b.layers[digest] = l
-	b.put(repo, digest)
-	return digest, nil
-}
-
-func (b *bench) document(repo, kind string, what map[string]any) (string, int64, error) {
+// document puts a manifest into a repository, or, without a media type, a config.
+func document(o *cloudfake.OCI, repo, kind string, what map[string]any, tags ...string) (string, int64, error) {
 	body, err := json.Marshal(what)
 	if err != nil {
 		return "", 0, err
 	}
-	digest := digestOf(body)
-	b.small[digest], b.types[digest] = body, kind
-	b.put(repo, digest)
-	return digest, int64(len(body)), nil
+	if kind == "" {
+		digest, err := o.Blob(repo, body)
+		return digest, int64(len(body)), err
+	}
+	err = o.Change(cloudfake.Change{Put: repo, MediaType: kind, Body: string(body), Tags: tags})
+	return manifest.DigestOf(body), int64(len(body)), err
 }

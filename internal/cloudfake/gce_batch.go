@@ -12,7 +12,6 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"net/http/httptest"
 	"net/textproto"
 	"strings"
 )
@@ -68,7 +67,7 @@ func (g *GCE) inner(answers *multipart.Writer, part *multipart.Part, outer *http
 	g.mu.Lock()
 	g.batched++
 	g.mu.Unlock()
-	rec := httptest.NewRecorder()
+	rec := &recorded{header: http.Header{}, code: http.StatusOK}
 	g.server.Faults.Handler(g.serve(func(r *http.Request) (map[string]any, *gceRefusal) {
 		return g.object(gceAPIs()["compute"], r)
 	}), g.wrong).ServeHTTP(rec, r.WithContext(outer.Context()))
@@ -78,8 +77,23 @@ func (g *GCE) inner(answers *multipart.Writer, part *multipart.Part, outer *http
 	if err != nil {
 		return err
 	}
-	return rec.Result().Write(w)
+	resp := &http.Response{
+		ProtoMajor: 1, ProtoMinor: 1, StatusCode: rec.code, Header: rec.header,
+		Body: io.NopCloser(&rec.body), ContentLength: int64(rec.body.Len()),
+	}
+	return resp.Write(w)
 }
+
+// recorded is an answer that becomes a part of another one.
+type recorded struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+func (r *recorded) Header() http.Header         { return r.header }
+func (r *recorded) WriteHeader(code int)        { r.code = code }
+func (r *recorded) Write(p []byte) (int, error) { return r.body.Write(p) }
 
 // Batched counts the requests that came within another.
 func (g *GCE) Batched() int {

@@ -35,14 +35,22 @@ type OCI struct {
 
 	mu    sync.Mutex
 	hosts map[string]*registryHost
+	any   bool               // any name is a registry, made by the first push
+	blobs map[string]*blob   // of all hosts, by digest
+	open  map[string]*upload // by id
+	kept  int64              // bytes of both
+	meter *meter
 }
 
 // registryHost is one registry.
 type registryHost struct {
 	RegistryStyle
 	repos  map[string]*repository // by path; shared between hosts until changed
-	tokens map[string]string      // token to scope
+	tokens map[string]issued
 }
+
+// issued is what a token is good for, and whose it is.
+type issued struct{ scope, who string }
 
 // RegistryStyle is how a registry behaves.
 type RegistryStyle struct {
@@ -62,6 +70,7 @@ type RegistryStyle struct {
 type repository struct {
 	tags      map[string]string
 	manifests map[string]stored
+	blobs     map[string]bool
 	mode      string // how it lies, see Change.Mode
 	shared    bool
 }
@@ -73,7 +82,20 @@ type stored struct {
 	at        time.Time
 }
 
-func newOCI(s *Server) *OCI { return &OCI{server: s, hosts: map[string]*registryHost{}} }
+func newRepository() *repository {
+	return &repository{tags: map[string]string{}, manifests: map[string]stored{}, blobs: map[string]bool{}}
+}
+
+func newOCI(s *Server) *OCI {
+	o := &OCI{server: s}
+	o.empty()
+	return o
+}
+
+func (o *OCI) empty() {
+	o.hosts, o.blobs, o.open, o.kept, o.any = map[string]*registryHost{}, map[string]*blob{}, map[string]*upload{}, 0, false
+	o.meter = newMeter()
+}
 
 func (o *OCI) name() string { return "oci" }
 
@@ -88,6 +110,13 @@ type ociSettings struct {
 	// Google's for *.pkg.dev and gcr.io, and a plain registry with a catalog elsewhere.
 	Hosts   map[string]yaml.Node `yaml:"hosts"`
 	Changes []Change             `yaml:"changes"`
+	// Any makes every name a registry, without tokens, when something is pushed there.
+	Any bool `yaml:"any"`
+	// Quota is how often one credential may ask, of all registries together.
+	Quota struct {
+		Requests int           `yaml:"requests"`
+		Per      time.Duration `yaml:"per"`
+	} `yaml:"quota"`
 }
 
 func (o *OCI) load(settings yaml.Node, files fs.FS) error {
@@ -99,7 +128,9 @@ func (o *OCI) load(settings yaml.Node, files fs.FS) error {
 		files = os.DirFS(in.Dir)
 	}
 	o.mu.Lock()
-	o.hosts = map[string]*registryHost{}
+	o.empty()
+	o.any = in.Any
+	o.meter.quota = quota{in.Quota.Requests, cmp.Or(in.Quota.Per, time.Minute)}
 	o.mu.Unlock()
 	for name, node := range in.Hosts {
 		style := styleOf(name)
@@ -142,7 +173,7 @@ func (o *OCI) Host(name string, style RegistryStyle) error {
 func (o *OCI) host(name string) *registryHost {
 	h := o.hosts[name]
 	if h == nil {
-		h = &registryHost{RegistryStyle: styleOf(name), repos: map[string]*repository{}, tokens: map[string]string{}}
+		h = &registryHost{RegistryStyle: styleOf(name), repos: map[string]*repository{}, tokens: map[string]issued{}}
 		o.hosts[name] = h
 	}
 	return h
@@ -178,7 +209,7 @@ func (o *OCI) Declare(set *manifest.Set) {
 }
 
 func repositoryOf(c manifest.Contents, at time.Time) *repository {
-	r := &repository{tags: map[string]string{}, manifests: map[string]stored{}}
+	r := newRepository()
 	for digest := range c.Digests {
 		r.manifests[digest] = stored{mediaType: "application/vnd.docker.distribution.manifest.v2+json", at: at}
 	}
@@ -196,6 +227,12 @@ type Change struct {
 	Drop   string `yaml:"drop,omitempty" json:"drop,omitempty"`     // REPOSITORY
 	Put    string `yaml:"put,omitempty" json:"put,omitempty"`       // REPOSITORY gets Body, under Tags
 	Lie    string `yaml:"lie,omitempty" json:"lie,omitempty"`       // REPOSITORY answers as Mode says
+	Down   string `yaml:"down,omitempty" json:"down,omitempty"`     // HOST fails: Mode all (503), write (503 for writes), deny (403), ""
+	// Cut breaks the connection in the middle of a blob, after so many bytes, Times times (1): of REPOSITORY@DIGEST when it is read, of
+	// REPOSITORY when one is sent.
+	Cut   string `yaml:"cut,omitempty" json:"cut,omitempty"`
+	After int64  `yaml:"after,omitempty" json:"after,omitempty"`
+	Times int    `yaml:"times,omitempty" json:"times,omitempty"`
 
 	Digest    string   `yaml:"digest,omitempty" json:"digest,omitempty"`
 	MediaType string   `yaml:"mediaType,omitempty" json:"mediaType,omitempty"`
@@ -263,8 +300,12 @@ func (o *OCI) change(c Change) error {
 		})
 	case c.Lie != "":
 		return o.edit(c.Lie, "", func(r *repository, _ string) error { r.mode = c.Mode; return nil })
+	case c.Down != "":
+		return o.meter.fail(c.Down, c.Mode)
+	case c.Cut != "":
+		return o.meter.cut(c.Cut, c.After, c.Times)
 	}
-	return errors.New("change: want one of tag, untag, remove, drop, put, lie")
+	return errors.New("change: want one of tag, untag, remove, drop, put, lie, down, cut")
 }
 
 // edit calls do with a repository, made if there is none, that only one host has.
@@ -288,9 +329,9 @@ func (o *OCI) edit(reference, separator string, do func(r *repository, rest stri
 	r := h.repos[path]
 	switch {
 	case r == nil:
-		r = &repository{tags: map[string]string{}, manifests: map[string]stored{}}
+		r = newRepository()
 	case r.shared:
-		r = &repository{tags: maps.Clone(r.tags), manifests: maps.Clone(r.manifests), mode: r.mode}
+		r = &repository{tags: maps.Clone(r.tags), manifests: maps.Clone(r.manifests), blobs: maps.Clone(r.blobs), mode: r.mode}
 	}
 	h.repos[path] = r
 	return do(r, rest)
@@ -320,6 +361,9 @@ func (o *OCI) controls() map[string]command {
 			}
 			return struct{}{}, err
 		},
-		"GET hosts": func(*http.Request, []byte) (any, error) { return o.Hosts(), nil },
+		"GET hosts":     func(*http.Request, []byte) (any, error) { return o.Hosts(), nil },
+		"GET tags":      func(*http.Request, []byte) (any, error) { return o.Tags(), nil },
+		"GET counts":    func(*http.Request, []byte) (any, error) { return o.Counts(), nil },
+		"DELETE counts": func(*http.Request, []byte) (any, error) { o.Clear(); return struct{}{}, nil },
 	}
 }

@@ -14,50 +14,102 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"sigs.k8s.io/steward/internal/manifest"
 )
 
 // asked is one request, understood.
 type asked struct {
 	*OCI
-	w    http.ResponseWriter
-	r    *http.Request
-	host *registryHost
+	w        http.ResponseWriter
+	r        *http.Request
+	host     *registryHost
+	hostName string
 	// prefix stands before the paths of the host where the address names the host. Then
 	// no token is wanted: the ping of such an address is that of no host.
 	prefix string
 	path   string // of the repository; "" where it is about none
-	kind   string // "", token, _catalog, tags, manifests
+	kind   string // "", token, _catalog, tags, manifests, blobs, uploads, referrers
 	ref    string
 }
 
-// serve answers everything below /v2/.
+// serve answers everything below /v2/. What has bodies of any length is answered without the lock.
 func (o *OCI) serve(w http.ResponseWriter, r *http.Request) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	a := o.understand(w, r)
+	switch answered := a.answer(); {
+	case answered:
+	case a.kind == "uploads":
+		a.uploads()
+	case a.kind == "blobs":
+		a.blob()
+	default:
+		a.putManifest()
+	}
+}
+
+func (a *asked) read() bool { return a.r.Method == http.MethodGet || a.r.Method == http.MethodHead }
+
+// answer says what can be said at once.
+func (a *asked) answer() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.meter.count(a.r, a.kind)
+	status := a.meter.fails(a.hostName, !a.read())
+	after, within := time.Duration(0), true
+	if status == 0 {
+		after, within = a.meter.within(a.who(), a.server.clock())
+	}
 	switch {
-	case r.Method != http.MethodGet && r.Method != http.MethodHead || a.kind == "unknown":
-		o.server.unrouted(w, r)
+	case a.kind == "unknown" || !a.methods():
+		a.server.unrouted(a.w, a.r)
+	case status != 0:
+		kind, body := a.wrong(status, "down")
+		a.w.Header().Set("Content-Type", kind)
+		a.w.WriteHeader(status)
+		_, _ = a.w.Write(body) // the client is gone
+	case !within:
+		a.throttle(after)
 	case a.kind == "token":
 		a.token()
 	case !a.allowed():
 		a.challenge()
 	case a.kind == "":
-		writeJSON(w, http.StatusOK, struct{}{})
+		writeJSON(a.w, http.StatusOK, struct{}{})
 	case a.kind == "_catalog":
 		a.catalog()
 	case a.host == nil:
 		a.refuse(http.StatusNotFound, "NAME_UNKNOWN")
 	case a.kind == "tags":
 		a.tags()
-	default:
+	case a.kind == "referrers":
+		a.referrers()
+	case a.kind == "manifests" && a.read():
 		a.manifest()
+	case a.kind == "manifests" && a.r.Method == http.MethodDelete:
+		a.removeManifest()
+	default:
+		return false
 	}
+	return true
+}
+
+// methods tells whether there is such a request.
+func (a *asked) methods() bool {
+	switch a.kind {
+	case "uploads":
+		return a.r.Method != http.MethodHead
+	case "manifests":
+		return a.read() || a.r.Method == http.MethodPut || a.r.Method == http.MethodDelete
+	}
+	return a.read()
 }
 
 // understand takes an address apart: HOST by header or path, repository, what of it.
 func (o *OCI) understand(w http.ResponseWriter, r *http.Request) *asked {
-	a := &asked{OCI: o, w: w, r: r, host: o.hosts[r.Host]}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a := &asked{OCI: o, w: w, r: r, host: o.hosts[r.Host], hostName: r.Host}
 	rest := strings.TrimPrefix(r.URL.Path, "/v2/")
 	segments := strings.Split(rest, "/")
 	switch n := len(segments); {
@@ -65,13 +117,23 @@ func (o *OCI) understand(w http.ResponseWriter, r *http.Request) *asked {
 		a.kind = rest
 	case n > 2 && segments[n-2] == "tags" && segments[n-1] == "list":
 		a.kind, a.path = "tags", strings.Join(segments[:n-2], "/")
-	case n > 2 && segments[n-2] == "manifests":
-		a.kind, a.path, a.ref = "manifests", strings.Join(segments[:n-2], "/"), segments[n-1]
+	case n > 3 && segments[n-3] == "blobs" && segments[n-2] == "uploads":
+		a.kind, a.path, a.ref = "uploads", strings.Join(segments[:n-3], "/"), segments[n-1]
+	case n > 2 && slices.Contains([]string{"manifests", "blobs", "referrers"}, segments[n-2]):
+		a.kind, a.path, a.ref = segments[n-2], strings.Join(segments[:n-2], "/"), segments[n-1]
 	default:
 		a.kind = "unknown"
 	}
-	if first, below, _ := strings.Cut(a.path, "/"); a.host == nil && o.hosts[first] != nil {
-		a.host, a.prefix, a.path = o.hosts[first], first+"/", below
+	first, below, _ := strings.Cut(a.path, "/")
+	switch {
+	case a.host != nil:
+	case o.hosts[first] != nil:
+		a.host, a.hostName, a.prefix, a.path = o.hosts[first], first, first+"/", below
+	case o.any && !a.read() && below != "" && manifest.IsRegistry(first):
+		a.host, a.hostName, a.prefix, a.path = o.host(first), first, first+"/", below
+	case o.any && !a.read() && manifest.IsRegistry(r.Host):
+		a.host = o.host(r.Host)
+		a.host.Auth = "none"
 	}
 	return a
 }
@@ -112,7 +174,10 @@ func (a *asked) scope() string {
 	case "_catalog":
 		return "registry:catalog:*"
 	}
-	return "repository:" + a.path + ":pull"
+	if a.read() {
+		return "repository:" + a.path + ":pull"
+	}
+	return "repository:" + a.path + ":pull,push"
 }
 
 func (a *asked) allowed() bool {
@@ -124,8 +189,24 @@ func (a *asked) allowed() bool {
 		return a.password()
 	}
 	token, ok := strings.CutPrefix(a.r.Header.Get("Authorization"), "Bearer ")
-	scope, issued := a.host.tokens[token]
-	return ok && issued && (!style.Scoped || a.kind == "" || scope == a.scope())
+	t, known := a.host.tokens[token]
+	pushing, _ := strings.CutSuffix(t.scope, ",push") // may pull, too
+	return ok && known && (!style.Scoped || a.kind == "" || t.scope == a.scope() || pushing == a.scope())
+}
+
+// who is whose quota a request costs: that of a password, wherever it is used, or everybody's.
+func (a *asked) who() string {
+	const everybody = "everybody"
+	if _, password, ok := a.r.BasicAuth(); ok {
+		return cmp.Or(password, everybody)
+	}
+	token, ok := strings.CutPrefix(a.r.Header.Get("Authorization"), "Bearer ")
+	if ok && a.host != nil {
+		if t, known := a.host.tokens[token]; known {
+			return t.who
+		}
+	}
+	return cmp.Or(token, everybody)
 }
 
 func (a *asked) password() bool {
@@ -153,13 +234,13 @@ func (a *asked) token() {
 		a.refuse(http.StatusNotFound, "UNKNOWN")
 		return
 	}
-	_, _, given := a.r.BasicAuth()
+	_, password, given := a.r.BasicAuth()
 	if a.host.Auth == "private" && !a.password() || a.host.Auth == "token" && given && !a.password() {
 		a.refuse(http.StatusForbidden, "DENIED")
 		return
 	}
 	token := rand.Text()
-	a.host.tokens[token] = scope
+	a.host.tokens[token] = issued{scope, cmp.Or(password, "everybody")}
 	writeJSON(a.w, http.StatusOK, map[string]any{"token": token, "expires_in": 300})
 }
 
@@ -212,6 +293,9 @@ func (a *asked) link(query url.Values) {
 // tags is the list of a repository; Google's has what is stored, and what is below.
 func (a *asked) tags() {
 	repo := a.host.repos[a.path]
+	if repo != nil && len(repo.manifests) == 0 && len(repo.blobs) > 0 {
+		repo = nil // blobs alone make no repository
+	}
 	var children []string
 	if a.host.Google {
 		children = a.children()

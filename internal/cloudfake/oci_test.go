@@ -174,7 +174,7 @@ func TestRegistryControls(t *testing.T) {
 	for _, c := range []struct{ path, body, want string }{
 		{"change", `[{"drop":"plain.example.org/x"},{"put":"plain.example.org/y","body":"{}","tags":["t"]}]`, `200 {"changes":2}`},
 		{"change", `[{"tag":"x","digest":"y"}]`, `400 {"message":"x: no : in it"}`},
-		{"change", `[{}]`, `400 {"message":"change: want one of tag, untag, remove, drop, put, lie"}`},
+		{"change", `[{}]`, `400 {"message":"change: want one of tag, untag, remove, drop, put, lie, down, cut"}`},
 		{"change", `[{"tog":"x"}]`, `400 {"message":"request body: json: unknown field \"tog\""}`},
 		{"host", `{"plain.example.org":{"auth":"none"}}`, `200 {}`},
 		{"host", `{"plain.example.org":{"auth":"maybe"}}`, `400 {"message":"auth \"maybe\" is not token, private, basic or none"}`},

@@ -147,7 +147,7 @@ func TestKill(t *testing.T) {
 			args := []string{"--dir=" + dir, "--registry=*=" + r.address(), "--state=file://" + t.TempDir()}
 			for _, n := range kills {
 				r.heal()
-				reached := r.waitFor(n)
+				reached := r.waitFor(t.Context(), n)
 				p := start(t, args...)
 				ended := make(chan error, 1)
 				go func() { ended <- p.cmd.Wait() }()
@@ -182,7 +182,7 @@ func TestInterrupt(t *testing.T) {
 	dir, want := community(t, r)
 	r.heal()
 	state, artifacts := t.TempDir(), t.TempDir()
-	reached := r.waitFor(10)
+	reached := r.waitFor(t.Context(), 10)
 	p := start(t, "--dir="+dir, "--registry=*="+r.address(), "--state=file://"+state)
 	<-reached
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -192,7 +192,7 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("while it reads: %v\n%s", p.cmd.ProcessState, &p.stderr)
 	}
 	r.heal()
-	reached = r.waitFor(150)
+	reached = r.waitFor(t.Context(), 150)
 	p = start(t, "--dir="+dir, "--registry=*="+r.address(), "--state=file://"+state, "--artifacts="+artifacts)
 	<-reached
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {

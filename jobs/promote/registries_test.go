@@ -4,13 +4,9 @@
 package promote_test
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
-	"log"
 	"math/rand"
 	"net/http"
 	"net/http/httptest"
@@ -21,157 +17,74 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"sigs.k8s.io/steward/internal/cloudfake"
 )
 
 // registries are many registries at one address, told apart by the name that a request is
 // for. Those that are called *.pkg.dev list digests, as Google's do.
 type registries struct {
+	fake   *cloudfake.Server
 	server *httptest.Server
 
-	mu       sync.Mutex
-	hosts    map[string]http.Handler
-	held     map[string]map[string]bool // digests of HOST/REPOSITORY
-	down     map[string]bool            // hosts that answer 503; "write HOST" for writes alone, "deny HOST" for 403
-	requests []string                   // METHOD HOST PATH
-	reached  chan struct{}              // closed at the request of number until
-	until    int
+	mu   sync.Mutex
+	down []string // hosts that fail
 }
 
 func newRegistries() *registries {
-	r := &registries{hosts: map[string]http.Handler{}, held: map[string]map[string]bool{}, down: map[string]bool{}}
-	r.server = httptest.NewServer(r)
+	r := &registries{fake: cloudfake.New(cloudfake.Options{})}
+	r.fake.OCI.Any()
+	r.server = httptest.NewServer(r.fake.Handler())
 	return r
 }
 
 // address is HOST:PORT.
 func (r *registries) address() string { return r.server.Listener.Addr().String() }
 
-// ServeHTTP implements http.Handler.
-func (r *registries) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	handler, failure := r.enter(req)
-	if failure != 0 {
-		w.WriteHeader(failure)
-		return
-	}
-	rest := strings.TrimPrefix(req.URL.Path, "/v2/")
-	repository, _, isManifest := strings.Cut(rest, "/manifests/")
-	if list, isList := strings.CutSuffix(rest, "/tags/list"); isList && strings.HasSuffix(req.Host, ".pkg.dev") {
-		r.list(w, handler, req, req.Host+"/"+list)
-		return
-	}
-	// A body is read whole first: the registry below holds a lock while it reads one, and
-	// what is sent may be coming from the same registry.
-	body, err := io.ReadAll(req.Body)
-	if err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	req.Body = io.NopCloser(bytes.NewReader(body))
-	if req.Method == http.MethodPut && isManifest {
-		sum := sha256.Sum256(body)
-		r.hold(req.Host+"/"+repository, "sha256:"+hex.EncodeToString(sum[:]))
-	}
-	handler.ServeHTTP(w, req)
-}
-
-func (r *registries) enter(req *http.Request) (h http.Handler, failure int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.requests = append(r.requests, req.Method+" "+req.Host+" "+req.URL.Path)
-	if len(r.requests) == r.until {
-		close(r.reached)
-	}
-	h = r.hosts[req.Host]
-	if h == nil {
-		h = registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true))
-		r.hosts[req.Host] = h
-	}
-	read := req.Method == http.MethodGet || req.Method == http.MethodHead
-	switch {
-	case r.down[req.Host], !read && r.down["write "+req.Host]:
-		failure = http.StatusServiceUnavailable
-	case r.down["deny "+req.Host]:
-		failure = http.StatusForbidden
-	}
-	return h, failure
-}
-
-func (r *registries) hold(repository, digest string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.held[repository] == nil {
-		r.held[repository] = map[string]bool{}
-	}
-	r.held[repository][digest] = true
-}
-
-// list answers as Google does: with digests, and what of their tags is known.
-func (r *registries) list(w http.ResponseWriter, h http.Handler, req *http.Request, repository string) {
-	inner := httptest.NewRecorder()
-	h.ServeHTTP(inner, req)
-	if inner.Code != http.StatusOK {
-		w.WriteHeader(inner.Code)
-		_, _ = w.Write(inner.Body.Bytes())
-		return
-	}
-	var answer struct {
-		Name string   `json:"name"`
-		Tags []string `json:"tags"`
-	}
-	_ = json.Unmarshal(inner.Body.Bytes(), &answer)
-	type entry struct {
-		Tag []string `json:"tag"`
-	}
-	all := map[string]*entry{}
-	r.mu.Lock()
-	for d := range r.held[repository] {
-		all[d] = &entry{}
-	}
-	r.mu.Unlock()
-	for _, tag := range answer.Tags {
-		head := httptest.NewRecorder()
-		h.ServeHTTP(head, httptest.NewRequest(http.MethodHead, "/v2/"+answer.Name+"/manifests/"+tag, nil))
-		if e := all[head.Header().Get("Docker-Content-Digest")]; e != nil {
-			e.Tag = append(e.Tag, tag)
-		}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"name": answer.Name, "tags": answer.Tags, "child": []string{}, "manifest": all})
-}
-
 // heal forgets requests and faults.
 func (r *registries) heal() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.requests, r.down, r.until = nil, map[string]bool{}, 0
+	for _, host := range r.down {
+		_ = r.fake.OCI.Change(cloudfake.Change{Down: host}) // it was taken before
+	}
+	r.down = nil
+	r.fake.Faults.Heal()
+	r.fake.OCI.Clear()
 }
 
-func (r *registries) fail(host string) {
+// fail lets a host answer 503; "write HOST" for writes alone, "deny HOST" is 403.
+func (r *registries) fail(host string) error {
+	mode := "all"
+	if m, h, ok := strings.Cut(host, " "); ok {
+		mode, host = m, h
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.down[host] = true
+	r.down = append(r.down, host)
+	return r.fake.OCI.Change(cloudfake.Change{Down: host, Mode: mode})
 }
 
 // waitFor waits for the request of a number.
-func (r *registries) waitFor(n int) <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.until, r.reached = n, make(chan struct{})
-	return r.reached
+func (r *registries) waitFor(ctx context.Context, n int) <-chan struct{} {
+	reached := make(chan struct{})
+	go func() {
+		if r.fake.Faults.Until(ctx, n) == nil {
+			close(reached)
+		}
+	}()
+	return reached
 }
 
-// count tells how many requests contain a text.
+// count tells how many requests contain a text: METHOD HOST PATH.
 func (r *registries) count(method, text string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	n := 0
-	for _, q := range r.requests {
+	for _, q := range r.fake.OCI.Asked() {
 		if strings.HasPrefix(q, method) && strings.Contains(q, text) {
 			n++
 		}

@@ -63,7 +63,7 @@ func TestScripts(t *testing.T) {
 		"down": func(ts *testscript.TestScript, _ bool, hosts []string) {
 			of(ts).heal()
 			for _, h := range hosts {
-				of(ts).fail(h)
+				ts.Check(of(ts).fail(h))
 			}
 		},
 		"wrote": func(ts *testscript.TestScript, _ bool, args []string) {
