@@ -18,6 +18,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -34,27 +35,42 @@ const aside = ".steward"
 // back. What its writer proved stands in .steward/NAME.json, with the size and the time of the file: a file that
 // somebody changed since has no sha256. Links do not lead out of the directory.
 type Folder struct {
-	root *os.Root
-	dir  string
+	dir string
+
+	mu   sync.Mutex
+	root *os.Root // nil until it is there
 }
 
-// OpenFolder opens a directory, and makes it where it does not exist.
-func OpenFolder(dir string) (*Folder, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("open filestore: %w", err)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open filestore: %w", err)
-	}
-	return &Folder{root, dir}, nil
-}
+// OpenFolder names a directory. It is made by the first write.
+func OpenFolder(dir string) *Folder { return &Folder{dir: dir} }
 
 // Dir is the directory.
 func (f *Folder) Dir() string { return f.dir }
 
 // Close ends its use.
-func (f *Folder) Close() error { return f.root.Close() }
+func (f *Folder) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.root == nil {
+		return nil
+	}
+	return f.root.Close()
+}
+
+// open returns the directory; the error is fs.ErrNotExist where there is none.
+func (f *Folder) open() (*os.Root, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.root != nil {
+		return f.root, nil
+	}
+	root, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return nil, fmt.Errorf("open filestore: %w", err)
+	}
+	f.root = root
+	return root, nil
+}
 
 func checkName(name string) error {
 	if !manifest.IsFileName(name) || name == aside || strings.HasPrefix(name, aside+"/") {
@@ -80,9 +96,9 @@ func version(info fs.FileInfo) string {
 	return fmt.Sprintf("%d-%d-%d", info.ModTime().UnixNano(), info.Size(), inode)
 }
 
-func (f *Folder) object(name string, info fs.FileInfo) filestore.Object {
+func object(root *os.Root, name string, info fs.FileInfo) filestore.Object {
 	o := filestore.Object{Name: name, Size: info.Size(), Version: version(info)}
-	raw, err := f.root.ReadFile(proofOf(name))
+	raw, err := root.ReadFile(proofOf(name))
 	var p proof
 	if err == nil && json.Unmarshal(raw, &p) == nil && p.Version == o.Version {
 		o.SHA256 = p.SHA256
@@ -103,20 +119,32 @@ func (f *Folder) Stat(_ context.Context, name string) (filestore.Object, error) 
 	if err := checkName(name); err != nil {
 		return filestore.Object{}, err
 	}
-	info, err := f.root.Stat(name)
+	root, err := f.open()
+	if err != nil {
+		return filestore.Object{}, explain(err)
+	}
+	info, err := root.Stat(name)
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%s is no file", name)
 	}
 	if err != nil {
 		return filestore.Object{}, explain(err)
 	}
-	return f.object(name, info), nil
+	return object(root, name, info), nil
 }
 
 // List implements filestore.Store.
 func (f *Folder) List(ctx context.Context, prefix string) iter.Seq2[filestore.Object, error] {
 	return func(yield func(filestore.Object, error) bool) {
-		err := fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		root, err := f.open()
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return
+		case err != nil:
+			yield(filestore.Object{}, err)
+			return
+		}
+		err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
 				return err
@@ -133,7 +161,7 @@ func (f *Folder) List(ctx context.Context, prefix string) iter.Seq2[filestore.Ob
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // it went meanwhile
 			}
-			if err == nil && !yield(f.object(name, info), nil) {
+			if err == nil && !yield(object(root, name, info), nil) {
 				return fs.SkipAll
 			}
 			return err
@@ -149,7 +177,11 @@ func (f *Folder) Open(_ context.Context, name string) (io.ReadCloser, filestore.
 	if err := checkName(name); err != nil {
 		return nil, filestore.Object{}, err
 	}
-	file, err := f.root.Open(name)
+	root, err := f.open()
+	if err != nil {
+		return nil, filestore.Object{}, explain(err)
+	}
+	file, err := root.Open(name)
 	if err != nil {
 		return nil, filestore.Object{}, explain(err)
 	}
@@ -160,7 +192,7 @@ func (f *Folder) Open(_ context.Context, name string) (io.ReadCloser, filestore.
 	if err != nil {
 		return nil, filestore.Object{}, errors.Join(err, file.Close())
 	}
-	return file, f.object(name, info), nil
+	return file, object(root, name, info), nil
 }
 
 // Create implements filestore.Store.
@@ -168,7 +200,14 @@ func (f *Folder) Create(ctx context.Context, name, version string, c filestore.C
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	if err := f.root.MkdirAll(path.Join(aside, "new"), 0o755); err != nil {
+	if err := os.MkdirAll(f.dir, 0o755); err != nil {
+		return nil, err
+	}
+	root, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	if err := root.MkdirAll(path.Join(aside, "new"), 0o755); err != nil {
 		return nil, err
 	}
 	file, err := os.CreateTemp(filepath.Join(f.dir, aside, "new"), "*")
@@ -176,7 +215,7 @@ func (f *Folder) Create(ctx context.Context, name, version string, c filestore.C
 		return nil, err
 	}
 	return &folderSink{
-		folder: f, ctx: ctx, name: name, version: version, content: c, file: file, hash: sha256.New(),
+		folder: f, root: root, ctx: ctx, name: name, version: version, content: c, file: file, hash: sha256.New(),
 		temp: path.Join(aside, "new", filepath.Base(file.Name())),
 	}, nil
 }
@@ -186,7 +225,14 @@ func (f *Folder) Keep(ctx context.Context, name, version, to string) error {
 	if err := errors.Join(checkName(name), checkName(to)); err != nil {
 		return err
 	}
-	return f.locked(func() error {
+	root, err := f.open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return filestore.ErrChanged
+	}
+	if err != nil {
+		return err
+	}
+	return f.locked(root, func() error {
 		o, err := f.Stat(ctx, name)
 		if errors.Is(err, filestore.ErrNotFound) || err == nil && o.Version != version {
 			return filestore.ErrChanged
@@ -194,22 +240,22 @@ func (f *Folder) Keep(ctx context.Context, name, version, to string) error {
 		if err != nil {
 			return err
 		}
-		if err := f.root.MkdirAll(path.Dir(to), 0o755); err != nil {
+		if err := root.MkdirAll(path.Dir(to), 0o755); err != nil {
 			return err
 		}
-		if err := f.root.Link(name, to); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := root.Link(name, to); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		if o.SHA256 == "" {
 			return nil
 		}
-		return f.prove(to, o.SHA256)
+		return prove(root, to, o.SHA256)
 	})
 }
 
 // prove writes down what a file's content is.
-func (f *Folder) prove(name, sum string) error {
-	info, err := f.root.Stat(name)
+func prove(root *os.Root, name, sum string) error {
+	info, err := root.Stat(name)
 	if err != nil {
 		return err
 	}
@@ -218,18 +264,18 @@ func (f *Folder) prove(name, sum string) error {
 		return err
 	}
 	at := proofOf(name)
-	if err := f.root.MkdirAll(path.Dir(at), 0o755); err != nil {
+	if err := root.MkdirAll(path.Dir(at), 0o755); err != nil {
 		return err
 	}
-	return f.root.WriteFile(at, raw, 0o644)
+	return root.WriteFile(at, raw, 0o644)
 }
 
 // locked runs do while no other process or goroutine finishes a file.
-func (f *Folder) locked(do func() error) error {
-	if err := f.root.MkdirAll(aside, 0o755); err != nil {
+func (f *Folder) locked(root *os.Root, do func() error) error {
+	if err := root.MkdirAll(aside, 0o755); err != nil {
 		return err
 	}
-	lock, err := f.root.OpenFile(path.Join(aside, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := root.OpenFile(path.Join(aside, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -243,6 +289,7 @@ func (f *Folder) locked(do func() error) error {
 // folderSink is a file that is being written.
 type folderSink struct {
 	folder        *Folder
+	root          *os.Root
 	ctx           context.Context //nolint:containedctx // lives as long as one write
 	name, version string
 	content       filestore.Content
@@ -263,7 +310,7 @@ func (s *folderSink) Write(p []byte) (int, error) {
 // Abort implements filestore.Sink.
 func (s *folderSink) Abort() {
 	_ = s.file.Close() // nothing of it is wanted
-	_ = s.folder.root.Remove(s.temp)
+	_ = s.root.Remove(s.temp)
 }
 
 // Commit implements filestore.Sink.
@@ -285,12 +332,12 @@ func (s *folderSink) Commit() (err error) {
 	if err := s.readBack(); err != nil {
 		return err
 	}
-	return s.folder.locked(s.place)
+	return s.folder.locked(s.root, s.place)
 }
 
 // readBack proves that the disk has what was written.
 func (s *folderSink) readBack() error {
-	file, err := s.folder.root.Open(s.temp)
+	file, err := s.root.Open(s.temp)
 	if err != nil {
 		return err
 	}
@@ -307,7 +354,7 @@ func (s *folderSink) readBack() error {
 
 // place gives the file its name, under the lock.
 func (s *folderSink) place() error {
-	root := s.folder.root
+	root := s.root
 	now, err := s.folder.Stat(s.ctx, s.name)
 	switch {
 	case errors.Is(err, filestore.ErrNotFound) && s.version == "":
@@ -326,5 +373,5 @@ func (s *folderSink) place() error {
 	if err := syncDir(filepath.Join(s.folder.dir, filepath.FromSlash(path.Dir(s.name)))); err != nil {
 		return err
 	}
-	return s.folder.prove(s.name, s.content.SHA256)
+	return prove(root, s.name, s.content.SHA256)
 }

@@ -15,10 +15,7 @@ import (
 func openFolder(t *testing.T) (*Folder, string) {
 	t.Helper()
 	dir := t.TempDir()
-	f, err := OpenFolder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := OpenFolder(dir)
 	t.Cleanup(func() {
 		if err := f.Close(); err != nil {
 			t.Error(err)

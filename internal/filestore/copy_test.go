@@ -24,10 +24,7 @@ import (
 // folder is a store in a directory.
 func folder(t *testing.T) *disk.Folder {
 	t.Helper()
-	f, err := disk.OpenFolder(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := disk.OpenFolder(t.TempDir())
 	t.Cleanup(func() { _ = f.Close() })
 	return f
 }
@@ -253,13 +250,8 @@ func TestCopyEnds(t *testing.T) {
 	if len(there) < 15 || len(there) == 40 {
 		t.Errorf("%d are there", len(there))
 	}
-	left, err := os.ReadDir(filepath.Join(dirOf(t, target), ".steward", "new"))
+	left, err := os.ReadDir(filepath.Join(target.Dir(), ".steward", "new"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-}
-
-func dirOf(t *testing.T, f *disk.Folder) string {
-	t.Helper()
-	return f.Dir()
 }

@@ -267,8 +267,8 @@ type Doubt struct {
 	Name  string
 }
 
-// Doubts are the files that have to be read before Compare can tell whether they are as declared: those that are not
-// what staging holds, and with all those of which staging holds nothing.
+// Doubts are the files that have to be read before Compare can tell whether they are as declared: those that staging
+// holds too, and otherwise, or nobody knows; with all also those of which staging holds nothing.
 func Doubts(p *manifest.FileProject, scope Scope, held []Held, all bool) []Doubt {
 	var doubts []Doubt
 	for _, f := range p.Files {
@@ -278,7 +278,7 @@ func Doubts(p *manifest.FileProject, scope Scope, held []Held, all bool) []Doubt
 		source, staged := held[0][f.Name]
 		for i := 1; i < len(held); i++ {
 			state := judge(f, scope.Before[f.Name], held[i], source, staged)
-			if o := held[i][f.Name]; o.SHA256 == "" && (state == other || state == unproven && all) {
+			if o := held[i][f.Name]; o.SHA256 == "" && (state == other || state == unproven && (staged || all)) {
 				doubts = append(doubts, Doubt{i, f.Name})
 			}
 		}

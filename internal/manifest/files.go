@@ -261,6 +261,12 @@ func (d *fileDocument) store(n *yaml.Node) {
 	}
 }
 
+// IsStore tells what the base of a filestore may be.
+func IsStore(base string) bool {
+	_, ok := storeBase(base)
+	return ok
+}
+
 // storeBase checks a base and adds the slash that it may lack.
 func storeBase(base string) (string, bool) {
 	scheme, rest, ok := strings.Cut(base, "://")

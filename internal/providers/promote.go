@@ -16,7 +16,7 @@ import (
 
 // Promote is what promotion reaches production with.
 func Promote() jobs.PromoteAdapters {
-	return jobs.PromoteAdapters{Registry: promoteRegistry}
+	return jobs.PromoteAdapters{Registry: promoteRegistry, Files: openFiles}
 }
 
 // promoteRegistry reaches registries with the credentials of the environment: Google's for

@@ -20,6 +20,9 @@ type Promotion struct {
 	Images  string    `yaml:"images"`  // tree of manifests, relative to the repository
 	Mirrors []string  `yaml:"mirrors"` // HOST/PATH: every manifest names all of them and nothing else; none: anything
 	Add     []AddRule `yaml:"add"`     // what `steward promote add` proposes; the first rule of a project counts
+	// Files are trees of file manifests, and Stores where files may go; none: anywhere.
+	Files  []string `yaml:"files"`
+	Stores []string `yaml:"stores"`
 	// Sources are patterns of the hosts that steward-hook may ask about staging images.
 	Sources   []string `yaml:"sources"`
 	Retention Duration `yaml:"retention"` // how long staging keeps an image; 0: not known
@@ -33,6 +36,14 @@ func (p Promotion) Hosts() []string {
 	return p.Sources
 }
 
+// FileTrees are where the file manifests are.
+func (p Promotion) FileTrees() []string {
+	if p.Files == nil {
+		return []string{"artifacts"}
+	}
+	return p.Files
+}
+
 // defaultImages is where Kubernetes has its tree.
 const defaultImages = "registry.k8s.io"
 
@@ -43,6 +54,16 @@ func (p Promotion) problems() []error {
 	var all []error
 	if p.Images != "" && (!fs.ValidPath(p.Images) || p.Images == ".") {
 		all = append(all, fmt.Errorf("images: %q is not a folder of the repository", p.Images))
+	}
+	for _, f := range p.Files {
+		if !fs.ValidPath(f) || f == "." {
+			all = append(all, fmt.Errorf("files: %q is not a folder of the repository", f))
+		}
+	}
+	for _, s := range p.Stores {
+		if !manifest.IsStore(s) {
+			all = append(all, fmt.Errorf("stores: %q is not gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or file:///DIR", s))
+		}
 	}
 	for i, m := range p.Mirrors {
 		switch {

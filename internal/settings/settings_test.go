@@ -29,7 +29,7 @@ func TestShippedFileParsesAndNamesEverySetting(t *testing.T) {
 		t.Errorf("repo %+v", r)
 	}
 	for _, key := range []string{"links", "reconcile", "repos", "plugins", "aliases", "scopes", "file", "aliases_file", "md_front_matter", "dir_denylist",
-		"unreviewed", "drift", "report", "page", "job", "interval", "promote", "sources", "retention", "add"} {
+		"unreviewed", "drift", "report", "page", "job", "interval", "promote", "sources", "retention", "add", "files", "stores"} {
 		if !strings.Contains(string(raw), key+":") {
 			t.Errorf("config/steward.yaml does not explain %q", key)
 		}

@@ -27,5 +27,5 @@ func Command(deps Deps) *cobra.Command {
 
 // verbs is the visible list.
 func verbs() []func(Deps) *cobra.Command {
-	return []func(Deps) *cobra.Command{planCommand, runCommand, checkCommand, snapshotCommand, addCommand, fmtCommand}
+	return []func(Deps) *cobra.Command{planCommand, runCommand, filesCommand, checkCommand, snapshotCommand, addCommand, fmtCommand}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/steward/internal/copier"
+	"sigs.k8s.io/steward/internal/filestore"
 	"sigs.k8s.io/steward/internal/imageaudit"
 	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/state"
@@ -48,6 +49,9 @@ type Pulls interface {
 // they are used first.
 type Adapters struct {
 	Registry func(Reach) (Registry, error)
+	// Files opens a store by its base: gs://BUCKET/PREFIX/, s3://BUCKET/PREFIX/ or file:///DIR/. It is used until done is
+	// called.
+	Files func(ctx context.Context, base string) (s filestore.Store, done func() error, err error)
 }
 
 // Reach says where adapters find what they reach; the zero value is the real places.

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"sigs.k8s.io/steward/internal/freeze"
-	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/settings"
 )
 
@@ -76,13 +75,13 @@ func (b brake) look(ctx context.Context) frozen {
 	return frozen{set: set}
 }
 
-// holding returns why a project is frozen; "" if it is not. Where that is not known, it is.
-func (f frozen) holding(m *manifest.Manifest) (why string) {
+// holding returns why a project is frozen, by paths of what declares it; "" if it is not. Where that is not known, it is.
+func (f frozen) holding(paths ...string) (why string) {
 	if f.err != nil {
 		return "it is not known whether it is frozen: " + f.err.Error()
 	}
 	var reasons []string
-	for _, f := range f.set.Holding([]string{m.File, m.Images}) {
+	for _, f := range f.set.Holding(paths) {
 		reason := f.Scope + ": " + f.Reason
 		if !f.Until.IsZero() {
 			reason += ", until " + f.Until.UTC().Format("2006-01-02 15:04 MST")

@@ -35,6 +35,8 @@ type pending struct {
 	Tags   []string `json:"tags,omitempty"`
 	Phases []string `json:"phases"` // that are left, in their order
 	Commit string   `json:"commit"` // that promoted it
+	// Before is the sha256 of what a file may overwrite; files only.
+	Before string `json:"before,omitempty"`
 }
 
 func (p pending) key() string { return p.Path + "@" + p.Digest }

@@ -210,7 +210,7 @@ func (r *runner) frozen(ctx context.Context, now frozen, m *manifest.Manifest) b
 	if p.Frozen != "" {
 		return true
 	}
-	why := now.holding(m)
+	why := now.holding(m.File, m.Images)
 	if why == "" || ctx.Err() != nil {
 		return ctx.Err() != nil
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
@@ -15,32 +17,38 @@ import (
 )
 
 func promotionPart() part {
-	loaded := map[string]images{} // by commit; "" is the working tree
+	loaded := map[string]declared{} // by commit; "" is the working tree
 	return part{
 		name: "promotion", short: "Find what is wrong with promoter manifests",
-		long: `Find faults of the promoter's manifests of images, which the promoter itself
-notices when it runs or never: digests that are none, tags on two digests,
-destinations outside the mirrors of steward.yaml (promotion.mirrors), mirrors
-that are left out. With --base also tags that a change moves, and what it takes
-away in vain. No registry is asked. The codes are explained in
-docs/manifests.md.`,
+		long: `Find faults of the promoter's manifests of images and files, which the promoter
+itself notices when it runs or never: digests that are none, tags on two digests,
+destinations outside of steward.yaml (promotion.mirrors, promotion.stores),
+mirrors that are left out, files under two contents. With --base also tags that a
+change moves, files that it overwrites, and what it takes away in vain. No
+registry and no store is asked. The codes are explained in docs/manifests.md.`,
 		example: `  steward verify promotion --dir ~/k8s.io
   steward verify promotion --base "$PULL_BASE_SHA"`,
-		applies: tree.hasImages, special: true,
+		applies: tree.hasManifests, special: true,
 		check: func(t tree) ([]finding.Finding, error) {
-			i := t.images()
-			loaded[t.commit] = i
-			return i.found, i.err
+			d := t.declared()
+			loaded[t.commit] = d
+			return d.found, d.err
 		},
 		change: func(base, head tree) ([]finding.Finding, error) {
-			before := loaded[base.commit]
+			before, after := loaded[base.commit], loaded[head.commit]
 			if errors.Is(before.err, fs.ErrNotExist) {
-				return nil, nil // the tree is new
+				return nil, nil // the trees are new
 			}
 			if before.err != nil {
 				return nil, before.err
 			}
-			return manifest.Change(before.set, loaded[head.commit].set), nil
+			found := manifest.Change(before.images, after.images)
+			for folder, set := range after.files {
+				if old := before.files[folder]; old != nil {
+					found = append(found, manifest.ChangeFiles(old, set)...)
+				}
+			}
+			return found, nil
 		},
 	}
 }
@@ -61,33 +69,70 @@ func (t tree) promotion() (settings.Promotion, error) {
 	return s.Promotion, nil
 }
 
-// hasImages tells whether there is a tree of manifests. Settings that cannot be read are not passed over in silence.
-func (t tree) hasImages() (bool, error) {
+// hasManifests tells whether there is a tree of manifests, of images or of files. Settings that cannot be read are not
+// passed over in silence.
+func (t tree) hasManifests() (bool, error) {
 	p, err := t.promotion()
 	if err != nil {
 		return true, nil // the check says what is wrong
 	}
-	_, err = fs.Stat(t.files, path.Join(p.Tree(), "manifests"))
+	for _, folder := range append([]string{path.Join(p.Tree(), "manifests")}, stores(p)...) {
+		if there, err := t.has(folder); there || err != nil {
+			return there, err
+		}
+	}
+	return false, nil
+}
+
+// stores are the folders that make a tree one of file manifests.
+func stores(p settings.Promotion) (folders []string) {
+	for _, dir := range p.FileTrees() {
+		folders = append(folders, path.Join(dir, "filestores"))
+	}
+	return folders
+}
+
+func (t tree) has(folder string) (bool, error) {
+	_, err := fs.Stat(t.files, folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// images is a tree of manifests, what is wrong with it, or why it cannot be read.
-type images struct {
-	set   *manifest.Set
-	found []finding.Finding
-	err   error
+// declared are the manifests of a commit, what is wrong with them, or why they cannot be read.
+type declared struct {
+	images *manifest.Set                // empty where there is no tree of images
+	files  map[string]*manifest.FileSet // by tree
+	found  []finding.Finding
+	err    error
 }
 
-func (t tree) images() (i images) {
+func (t tree) declared() (d declared) {
 	p, err := t.promotion()
 	if err != nil {
-		return images{err: err}
+		return declared{err: err}
 	}
-	if i.set, i.found, i.err = manifest.Load(t.files, p.Tree()); i.err == nil {
-		i.found = append(i.found, i.set.Allowed(p.Mirrors)...)
+	d.images, d.files = &manifest.Set{}, map[string]*manifest.FileSet{}
+	var there bool
+	if there, d.err = t.has(path.Join(p.Tree(), "manifests")); there && d.err == nil {
+		if d.images, d.found, d.err = manifest.Load(t.files, p.Tree()); d.err == nil {
+			d.found = append(d.found, d.images.Allowed(p.Mirrors)...)
+		}
 	}
-	return i
+	for i, folder := range stores(p) {
+		if there, err := t.has(folder); !there || err != nil || d.err != nil {
+			d.err = errors.Join(d.err, err)
+			continue
+		}
+		set, found, err := manifest.LoadFiles(t.files, p.FileTrees()[i])
+		if d.err = err; err == nil {
+			d.files[folder] = set
+			d.found = slices.Concat(d.found, found, set.Allowed(p.Stores))
+		}
+	}
+	if d.err == nil && !there && len(d.files) == 0 {
+		d.err = fmt.Errorf("there is neither %s/manifests nor %s: %w", p.Tree(), strings.Join(stores(p), ", "), fs.ErrNotExist)
+	}
+	return d
 }

@@ -1,0 +1,167 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"sigs.k8s.io/steward/internal/audit"
+	"sigs.k8s.io/steward/internal/filestore"
+	"sigs.k8s.io/steward/internal/finding"
+)
+
+// few files are asked for one by one; for more a store is listed.
+const (
+	fewFiles  = 50
+	askAtOnce = 16
+)
+
+// read asks the stores of a project what they hold. One that cannot be read is a gap, and nil.
+func (r *fileRun) read(ctx context.Context, p *fileProject) []filestore.Held {
+	if filestore.Broken(p.declared) {
+		p.unread = true
+		return nil
+	}
+	bases := filestore.Bases(p.declared)
+	held, errs := make([]filestore.Held, len(bases)), make([]error, len(bases))
+	var all sync.WaitGroup
+	for i, base := range bases {
+		store, err := r.store(ctx, base)
+		if errs[i] = err; err != nil {
+			continue
+		}
+		all.Go(func() { held[i], errs[i] = r.hold(ctx, p, store) })
+	}
+	all.Wait()
+	for i, base := range bases {
+		r.unit(p, base, held[i], errs[i])
+		if errs[i] != nil {
+			held[i] = nil
+		}
+	}
+	for name, o := range r.planned[bases[0]] {
+		if held[0] != nil && p.scope.Has(name) {
+			held[0][name] = o
+		}
+	}
+	for _, d := range filestore.Doubts(p.declared, p.scope, held, r.flags.prove) {
+		o, err := r.prove(ctx, r.stores[bases[d.Store]], held[d.Store][d.Name])
+		if err != nil {
+			r.gap(p, bases[d.Store]+d.Name, err)
+			continue
+		}
+		held[d.Store][d.Name] = o
+	}
+	return held
+}
+
+// unit counts a store that was read, or not.
+func (r *fileRun) unit(p *fileProject, base string, held filestore.Held, err error) {
+	r.coverage.Units++
+	if err != nil {
+		r.gap(p, base, err)
+		return
+	}
+	r.coverage.Read++
+	r.coverage.Objects += len(held)
+}
+
+func (r *fileRun) gap(p *fileProject, scope string, err error) {
+	p.unread = true
+	r.coverage.Gaps = append(r.coverage.Gaps, audit.GapOf(scope, err))
+}
+
+// store opens a store once.
+func (r *fileRun) store(ctx context.Context, base string) (filestore.Store, error) {
+	if s := r.stores[base]; s != nil {
+		return s, nil
+	}
+	s, done, err := r.deps.Files(ctx, base)
+	if err != nil {
+		return nil, err
+	}
+	r.stores[base], r.done = s, append(r.done, done)
+	return s, nil
+}
+
+// hold asks one store for the files in question.
+func (r *fileRun) hold(ctx context.Context, p *fileProject, store filestore.Store) (filestore.Held, error) {
+	held := filestore.Held{}
+	if p.scope.Names != nil && len(p.scope.Names) <= fewFiles {
+		var mu sync.Mutex
+		var names []string
+		for name := range p.scope.Names {
+			names = append(names, name)
+		}
+		err := atOnce(len(names), func(i int) error {
+			o, err := store.Stat(ctx, names[i])
+			if errors.Is(err, filestore.ErrNotFound) {
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			held[names[i]] = o
+			return err
+		})
+		return held, err
+	}
+	for o, err := range store.List(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		if _, declared := p.declared.File(o.Name); declared && p.scope.Has(o.Name) {
+			held[o.Name] = o
+		}
+	}
+	return held, nil
+}
+
+// atOnce calls do for all numbers below n, a few at a time, and returns the first error.
+func atOnce(n int, do func(int) error) error {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	places := make(chan struct{}, askAtOnce)
+	for i := range n {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			if err := do(i); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				if first == nil {
+					first = err
+				}
+			}
+		})
+	}
+	all.Wait()
+	return first
+}
+
+// prove finds out what the content of a file is: by what its writer left, or by reading it.
+func (r *fileRun) prove(ctx context.Context, store filestore.Store, o filestore.Object) (filestore.Object, error) {
+	if now, err := store.Stat(ctx, o.Name); err != nil || now.SHA256 != "" {
+		return now, err
+	}
+	r.progress.tell(func() string { return fmt.Sprintf("reading %s, of which nobody knows the content", o.Name) })
+	in, o, err := store.Open(ctx, o.Name)
+	if err != nil {
+		return o, err
+	}
+	defer in.Close() // it is only read
+	sum := sha256.New()
+	n, err := io.Copy(sum, in)
+	if err == nil && n != o.Size {
+		err = audit.Fail(finding.Unavailable, "%d bytes came instead of %d", n, o.Size)
+	}
+	o.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	return o, err
+}
