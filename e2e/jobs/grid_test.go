@@ -89,7 +89,11 @@ func TestTestGrid(t *testing.T) {
 			{"steward-audit", "periodic-steward-audit", "example-prow-logs/logs/periodic-steward-audit"},
 			{"steward-janitor", "periodic-steward-janitor", "example-prow-logs/logs/periodic-steward-janitor"},
 			{"steward-promote", "periodic-steward-promote", "example-prow-logs/logs/periodic-steward-promote"},
+			{"steward-promote-add", "periodic-steward-promote-add", "example-prow-logs/logs/periodic-steward-promote-add"},
+			{"steward-promote-check", "periodic-steward-promote-check", "example-prow-logs/logs/periodic-steward-promote-check"},
+			{"steward-promote-files", "periodic-steward-promote-files", "example-prow-logs/logs/periodic-steward-promote-files"},
 			{"steward-promote-merged", "post-steward-promote", "example-prow-logs/logs/post-steward-promote"},
+			{"steward-promote-files-merged", "post-steward-promote-files", "example-prow-logs/logs/post-steward-promote-files"},
 		},
 		"example-infra-presubmits": {{"steward-verify", "pull-steward-verify", "example-prow-logs/pr-logs/directory/pull-steward-verify"}},
 	} {
