@@ -33,7 +33,7 @@ func layers() []layer {
 			name: "domain",
 			folders: in("internal", "finding", "plan", "report", "command", "acl", "asset", "manifest", "lease",
 				"zone", "risk", "staffing", "ticket", "rota", "settings", "freeze", "gitfs", "markdown", "plugin", "policy", "spell",
-				"thread", "audit", "ack", "pace", "secret", "state", "web", "sweep", "leasepage", "leaselint", "copier", "promotion", "imageaudit", "filestore", "filestore/*"),
+				"thread", "audit", "ack", "pace", "secret", "state", "web", "sweep", "leasepage", "leaselint", "copier", "promotion", "imageaudit", "filestore", "filestore/*", "attest"),
 			imports: []string{"domain"}, without: effects, outside: parsers,
 		},
 		// The example community is files and nothing else.
@@ -45,7 +45,7 @@ func layers() []layer {
 		{
 			name: "adapter",
 			folders: in("internal", "git", "hub", "webhook", "wal", "queue", "gcs", "s3", "registry", "clouddns",
-				"staging", "route53", "rfc2136", "powerdns", "gcp", "aws", "kube", "leasehttp", "leaselog", "leasekube", "credential", "disk", "httpread", "nameserver"),
+				"staging", "route53", "rfc2136", "powerdns", "gcp", "aws", "kube", "leasehttp", "leaselog", "leasekube", "signing", "credential", "disk", "httpread", "nameserver"),
 			imports: []string{"domain"}, outside: []string{"*"},
 		},
 		{name: "plugin", folders: in("plugins", "*"), imports: []string{"domain"}, without: effects},
