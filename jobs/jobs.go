@@ -57,6 +57,10 @@ type (
 	PromoteAdapters = promote.Adapters
 	PromoteReach    = promote.Reach
 	PromoteRegistry = promote.Registry
+	SignWith        = promote.SignWith
+	Believe         = promote.Believe
+	Signer          = promote.Signer
+	Verifier        = promote.Verifier
 	GitHub          = promote.GitHub
 	Pulls           = promote.Pulls
 )

@@ -27,7 +27,9 @@ const (
 	RuleFrozen = "PROMOTE-6" // a project that must not change at present
 	RulePhase  = "PROMOTE-7" // what follows the copy and could not be done
 
-	RulePlatforms = "PROMOTE-8" // an image without a platform that its forerunner has
+	RulePlatforms = "PROMOTE-8"  // an image without a platform that its forerunner has
+	RuleSigner    = "PROMOTE-9"  // a staging image that is not signed as it has to be
+	RuleUnsigned  = "PROMOTE-10" // an image in production without a signature
 )
 
 // Copy is one image of one project that is missing on some mirrors, in the same way on

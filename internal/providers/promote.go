@@ -16,7 +16,7 @@ import (
 
 // Promote is what promotion reaches production with.
 func Promote() jobs.PromoteAdapters {
-	return jobs.PromoteAdapters{Registry: promoteRegistry, Files: openFiles}
+	return jobs.PromoteAdapters{Registry: promoteRegistry, Files: openFiles, OpenSigner: openSigner, OpenVerifier: openVerifier}
 }
 
 // promoteRegistry reaches registries with the credentials of the environment: Google's for

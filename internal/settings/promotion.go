@@ -17,9 +17,11 @@ import (
 
 // Promotion says where images are declared, and where they may go.
 type Promotion struct {
-	Images  string    `yaml:"images"`  // tree of manifests, relative to the repository
-	Mirrors []string  `yaml:"mirrors"` // HOST/PATH: every manifest names all of them and nothing else; none: anything
-	Add     []AddRule `yaml:"add"`     // what `steward promote add` proposes; the first rule of a project counts
+	Images   string     `yaml:"images"`    // tree of manifests, relative to the repository
+	Mirrors  []string   `yaml:"mirrors"`   // HOST/PATH: every manifest names all of them and nothing else; none: anything
+	Add      []AddRule  `yaml:"add"`       // what `steward promote add` proposes; the first rule of a project counts
+	Signing  Signing    `yaml:"signing"`   // of production
+	SignedBy []SignedBy `yaml:"signed-by"` // of staging; the first rule of a project counts
 	// Files are trees of file manifests, and Stores where files may go; none: anywhere.
 	Files  []string `yaml:"files"`
 	Stores []string `yaml:"stores"`
@@ -80,6 +82,10 @@ func (p Promotion) problems() []error {
 	}
 	if p.Retention < 0 {
 		all = append(all, fmt.Errorf("retention %v is negative", time.Duration(p.Retention)))
+	}
+	all = append(all, p.Signing.problems(p.Mirrors)...)
+	for _, r := range p.SignedBy {
+		all = append(all, r.problems()...)
 	}
 	for _, r := range p.Add {
 		all = append(all, r.problems()...)

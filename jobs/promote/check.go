@@ -4,18 +4,26 @@
 package promote
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
+	"sync"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"sigs.k8s.io/steward/internal/attest"
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/imageaudit"
 	"sigs.k8s.io/steward/internal/job"
+	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/promotion"
 	"sigs.k8s.io/steward/internal/report"
+	"sigs.k8s.io/steward/internal/settings"
 )
 
 func checkCommand(deps Deps) *cobra.Command {
@@ -48,6 +56,7 @@ type checkFlags struct {
 	connection
 	out       job.Output
 	release   []string
+	config    string
 	artifacts string
 }
 
@@ -57,6 +66,7 @@ func (f *checkFlags) register(cmd *cobra.Command) {
 	f.out.Register(cmd)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.release, "release", nil, "the hash that a brake printed, so that what is missing is reported one by one")
+	flags.StringVar(&f.config, "config", "", "steward.yaml; where it says that production is signed, images without a signature are reported")
 	flags.StringVar(&f.artifacts, "artifacts", os.Getenv("ARTIFACTS"), "directory for junit_promote_check.xml, report.json and report.html; default $ARTIFACTS")
 	_ = cmd.MarkFlagDirname("dir") // these fail for unknown flags only
 	_ = cmd.MarkFlagDirname("artifacts")
@@ -71,14 +81,76 @@ func (f *checkFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
+	config, err := settingsOf(f.config)
+	if err != nil {
+		return err
+	}
 	registry, err := f.connect(deps)
 	if err != nil {
 		return err
 	}
-	return f.compare(cmd, d, registry)
+	return f.compare(cmd, d, &tagged{Registry: registry, mirror: canonicalOf(config), tags: map[string]map[string]bool{}})
 }
 
-func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry Registry) error {
+// canonicalOf is the mirror that has the signatures; "" where production is not signed.
+func canonicalOf(config *settings.Settings) string {
+	if config == nil || config.Promotion.Signing.Key == "" {
+		return ""
+	}
+	if p := config.Promotion; p.Signing.Canonical != "" || len(p.Mirrors) == 0 {
+		return p.Signing.Canonical
+	}
+	return config.Promotion.Mirrors[0]
+}
+
+// tagged remembers the tags of the canonical mirror, as they are listed.
+type tagged struct {
+	Registry
+	mirror string // "" for none
+
+	mu   sync.Mutex
+	tags map[string]map[string]bool // by path
+}
+
+// List implements imageaudit.Registry.
+func (t *tagged) List(ctx context.Context, repository string) (manifest.Listing, error) {
+	l, err := t.Registry.List(ctx, repository)
+	path, ours := strings.CutPrefix(repository, t.mirror+"/")
+	if err != nil || t.mirror == "" || !ours {
+		return l, err
+	}
+	tags := map[string]bool{}
+	for tag, digest := range l.Tags {
+		tags[tag], tags[digest] = true, true
+	}
+	for digest := range l.Digests {
+		tags[digest] = true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tags[path] = tags
+	return l, nil
+}
+
+// unsigned reports declared images that are on the canonical mirror and have nothing under the tag for signatures.
+func (t *tagged) unsigned(set *manifest.Set) (found []finding.Finding) {
+	for _, image := range set.Images {
+		tags := t.tags[image.Path]
+		for _, part := range image.Parts {
+			for _, d := range part.Entry.Digests {
+				if tags[d.Digest] && !tags[attest.SignatureTag(d.Digest)] {
+					found = append(found, finding.Finding{
+						Rule: promotion.RuleUnsigned, Severity: finding.Error, Object: image.Path + "@" + d.Digest, File: part.Manifest.Images, Line: d.Line,
+						Message: "there is no signature of it on the canonical mirror", Fix: "steward promote run --repair signs it",
+					})
+				}
+			}
+		}
+	}
+	return found
+}
+
+func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry *tagged) error {
 	var only map[string]bool
 	if d.scope != nil {
 		only = d.scope.Projects
@@ -92,7 +164,7 @@ func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry Registry) 
 	if err != nil {
 		return err
 	}
-	found := append(d.said(), out.Findings...)
+	found := slices.Concat(d.said(), out.Findings, registry.unsigned(d.set))
 	finding.Sort(found)
 	opts := report.Options{Title: "promote check", Commit: d.commit, Coverage: []finding.Coverage{out.Coverage}}
 	if f.out.Text() {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"time"
 
+	"sigs.k8s.io/steward/internal/attest"
 	"sigs.k8s.io/steward/internal/copier"
 	"sigs.k8s.io/steward/internal/filestore"
 	"sigs.k8s.io/steward/internal/imageaudit"
@@ -52,7 +53,16 @@ type Adapters struct {
 	// Files opens a store by its base: gs://BUCKET/PREFIX/, s3://BUCKET/PREFIX/ or file:///DIR/. It is used until done is
 	// called.
 	Files func(ctx context.Context, base string) (s filestore.Store, done func() error, err error)
+	// OpenSigner and OpenVerifier make what signs, and what believes signatures.
+	OpenSigner   func(context.Context, SignWith) (Signer, error)
+	OpenVerifier func(Believe) (Verifier, error)
 }
+
+// A Signer and a Verifier make and prove signatures; see package attest.
+type (
+	Signer   = attest.Signer
+	Verifier = attest.Verifier
+)
 
 // Reach says where adapters find what they reach; the zero value is the real places.
 type Reach struct {

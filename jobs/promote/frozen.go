@@ -28,8 +28,13 @@ type brake struct {
 // means different folders in two repositories means all of them.
 func scopesOf(config string) (freeze.Scopes, error) {
 	s, err := settingsOf(config)
-	if err != nil || s == nil {
-		return nil, err
+	return scopesIn(s), err
+}
+
+// scopesIn are those of settings, which may be nil.
+func scopesIn(s *settings.Settings) freeze.Scopes {
+	if s == nil {
+		return nil
 	}
 	scopes := freeze.Scopes{}
 	for _, repo := range s.Repos {
@@ -37,7 +42,7 @@ func scopesOf(config string) (freeze.Scopes, error) {
 			scopes[name] = append(scopes[name], folders...)
 		}
 	}
-	return scopes, nil
+	return scopes
 }
 
 // settingsOf reads steward.yaml; nil where none is named.

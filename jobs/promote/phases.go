@@ -12,8 +12,12 @@ import (
 	"sigs.k8s.io/steward/internal/manifest"
 )
 
-// copyPhase is the first phase; the others follow it in the order of their list.
-const copyPhase = "copy"
+// The phases of a run, in their order. Those behind the copy are there where a key is.
+const (
+	copyPhase   = "copy"
+	signPhase   = "sign"
+	attestPhase = "attest"
+)
 
 // phase is something that is done for images after they are in production. What was not
 // done, for whatever reason, is remembered at --state and done by a later run, without
@@ -34,24 +38,39 @@ type work struct {
 	tell     func(done, total int) // progress, never nil
 }
 
-// laterPhases is the visible list of what follows the copy.
-func laterPhases(Deps) []phase { return nil }
+// allPhases is the visible list of names.
+func allPhases() []string { return []string{copyPhase, signPhase, attestPhase} }
 
-// phaseNames lists all phases in their order.
-func phaseNames(deps Deps) []string {
-	names := []string{copyPhase}
-	for _, p := range laterPhases(deps) {
-		names = append(names, p.name)
+// laterPhases are those behind the copy; none where nothing is signed.
+func laterPhases(s *signing) []phase {
+	if s == nil || s.signer == nil {
+		return nil
 	}
-	return names
+	return []phase{{signPhase, s.sign}, {attestPhase, s.attest}}
 }
 
-// checkPhases refuses phases that do not exist.
-func checkPhases(deps Deps, chosen []string) error {
-	names := phaseNames(deps)
+// choosePhases returns the phases of a run: those of the flag, or all that can be done.
+func choosePhases(chosen []string, later []phase) ([]string, error) {
+	can := []string{copyPhase}
+	for _, p := range later {
+		can = append(can, p.name)
+	}
+	if len(chosen) == 0 {
+		return can, nil
+	}
 	for _, c := range chosen {
-		if !slices.Contains(names, c) {
-			return fmt.Errorf("flag --phases: %q is none of %s", c, strings.Join(names, ", "))
+		if !slices.Contains(can, c) {
+			return nil, fmt.Errorf("flag --phases: there is no key for %s: name one by --sign-key, or in --config (promotion.signing)", c)
+		}
+	}
+	return chosen, nil
+}
+
+// knownPhases refuses phases that do not exist.
+func knownPhases(chosen []string) error {
+	for _, c := range chosen {
+		if !slices.Contains(allPhases(), c) {
+			return fmt.Errorf("flag --phases: %q is none of %s", c, strings.Join(allPhases(), ", "))
 		}
 	}
 	return nil

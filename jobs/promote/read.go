@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 
+	"sigs.k8s.io/steward/internal/attest"
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
@@ -27,10 +29,17 @@ type reader struct {
 	parallel int
 	tell     func(part string, done, total int)
 
-	mu    sync.Mutex
-	hosts map[string]*hostState
-	cover finding.Coverage
+	// canonical is the mirror in which unsigned images are looked for; "" for none.
+	canonical string
+
+	mu       sync.Mutex
+	hosts    map[string]*hostState
+	cover    finding.Coverage
+	unsigned []unsigned
 }
+
+// unsigned is a declared image that is there, and nothing stands under the tag for its signatures.
+type unsigned struct{ path, digest string }
 
 // hostState is what was learned about a host.
 type hostState struct {
@@ -156,8 +165,9 @@ func (r *reader) plain(host string) bool {
 // mirror reads one repository of a mirror.
 func (r *reader) mirror(ctx context.Context, c *promotion.Comparison, repo promotion.Repository) error {
 	var listing manifest.Listing
+	var tags []string
 	asked, err := r.ask(manifest.HostOf(repo.Name), func() (err error) {
-		listing, err = r.list(ctx, repo)
+		listing, tags, err = r.list(ctx, repo)
 		if errors.Is(err, manifest.ErrNoRepository) {
 			listing, err = manifest.Listing{}, nil
 			return c.Absent(repo)
@@ -171,6 +181,7 @@ func (r *reader) mirror(ctx context.Context, c *promotion.Comparison, repo promo
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.cover.Objects += len(listing.Digests)
+		r.missing(repo, listing, tags)
 		return nil
 	}
 	c.Unread(repo)
@@ -180,13 +191,32 @@ func (r *reader) mirror(ctx context.Context, c *promotion.Comparison, repo promo
 	return nil
 }
 
-// list reads a repository. Where lists do not tell digests, the declared tags and digests
-// are asked for.
-func (r *reader) list(ctx context.Context, repo promotion.Repository) (manifest.Listing, error) {
-	l, open, err := r.registry.Glance(ctx, repo.Name)
-	if err != nil || l.Full {
-		return l, err
+// missing finds what is unsigned in a repository of the canonical mirror. It is to be called with the lock.
+func (r *reader) missing(repo promotion.Repository, l manifest.Listing, tags []string) {
+	path, ours := strings.CutPrefix(repo.Name, r.canonical+"/")
+	if r.canonical == "" || !ours {
+		return
 	}
+	for _, digest := range repo.Digests {
+		if _, there := l.Digests[digest]; there && !slices.Contains(tags, attest.SignatureTag(digest)) {
+			r.unsigned = append(r.unsigned, unsigned{path, digest})
+		}
+	}
+}
+
+// list reads a repository, with the names of all its tags. Where lists do not tell digests, the
+// declared tags and digests are asked for.
+func (r *reader) list(ctx context.Context, repo promotion.Repository) (manifest.Listing, []string, error) {
+	l, open, err := r.registry.Glance(ctx, repo.Name)
+	tags := slices.Concat(slices.Collect(maps.Keys(l.Tags)), open)
+	if err != nil || l.Full {
+		return l, tags, err
+	}
+	l, err = r.resolve(ctx, repo, l, open)
+	return l, tags, err
+}
+
+func (r *reader) resolve(ctx context.Context, repo promotion.Repository, l manifest.Listing, open []string) (manifest.Listing, error) {
 	r.mu.Lock()
 	r.host(manifest.HostOf(repo.Name)).plain = true
 	r.mu.Unlock()

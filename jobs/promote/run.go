@@ -42,7 +42,7 @@ error.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd, deps) },
 	}
-	flags.register(cmd, deps)
+	flags.register(cmd)
 	finish(cmd)
 	return cmd
 }
@@ -50,35 +50,37 @@ error.`,
 // runFlags are those of `steward promote run`.
 type runFlags struct {
 	planFlags
-	confirm   bool
-	state     string
-	config    string
-	lockFor   time.Duration
-	phases    []string
+	confirm bool
+	state   string
+	config  string
+	lockFor time.Duration
+	phases  []string
+	repair  bool
+	keys
 	spool     string
 	attached  bool
 	artifacts string
 	metrics   string
 }
 
-func (f *runFlags) register(cmd *cobra.Command, deps Deps) {
+func (f *runFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	f.planFlags.register(cmd, "HEAD")
 	flags.BoolVar(&f.confirm, "confirm", false, "write; without it, show what would be written")
 	flags.StringVar(&f.state, "state", "", "where the lock, the last commit and what is left are kept: file:///DIR or gs://BUCKET/PREFIX; needed with --confirm")
 	flags.StringVar(&f.config, "config", "", "steward.yaml, which says what the scopes of freeze.yaml are; without it only the scope all is known, and any other freezes everything")
 	flags.DurationVar(&f.lockFor, "lock-for", time.Minute, "how long the lock of a run that died is respected, and waited for")
-	if f.phases = phaseNames(deps); len(f.phases) > 1 {
-		flags.StringSliceVar(&f.phases, "phases", f.phases, "what is done, of "+strings.Join(f.phases, ", ")+"; what is not stays to be done")
-	}
+	flags.StringSliceVar(&f.phases, "phases", nil, "what is done, of "+strings.Join(allPhases(), ", ")+"; what is not stays to be done; default all that can be")
+	flags.BoolVar(&f.repair, "repair", false, "sign and attest also what is in production already and has no signature under its tag")
+	f.keys.register(cmd)
 	flags.StringVar(&f.spool, "spool", "", "directory for layers on their way; default the system's for temporary files")
 	flags.BoolVar(&f.attached, "attached", true, "take along what is attached to an image in its source: signatures, attestations, bills of materials")
 	flags.StringVar(&f.artifacts, "artifacts", os.Getenv("ARTIFACTS"), "directory for promote.json, junit_promote.xml, report.json and report.html; default $ARTIFACTS")
 	flags.StringVar(&f.metrics, "metrics", "", "file for the run's numbers in Prometheus' text format")
 }
 
-func (f *runFlags) check(deps Deps) error {
-	errs := []error{f.planFlags.check(), checkPhases(deps, f.phases)}
+func (f *runFlags) check() error {
+	errs := []error{f.planFlags.check(), knownPhases(f.phases)}
 	if f.rev == "" {
 		errs = append(errs, errors.New("flag --rev: only what is committed is promoted"))
 	}
@@ -95,7 +97,7 @@ func (f *runFlags) check(deps Deps) error {
 }
 
 func (f *runFlags) run(cmd *cobra.Command, deps Deps) (err error) {
-	if err := f.check(deps); err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	ctx := cmd.Context()
@@ -182,7 +184,16 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 	if err := f.refuseOlder(ctx, deps, j, d.commit); err != nil {
 		return err
 	}
-	scopes, err := scopesOf(f.config)
+	config, err := settingsOf(f.config)
+	if err != nil {
+		return err
+	}
+	signing, err := f.signing(ctx, deps, config, d)
+	if err != nil {
+		return err
+	}
+	later := laterPhases(signing)
+	chosen, err := choosePhases(f.phases, later)
 	if err != nil {
 		return err
 	}
@@ -191,6 +202,9 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 		return err
 	}
 	d.widen(j)
+	if f.repair && signing.signer != nil {
+		f.canonical = signing.canonical
+	}
 	progress := newProgress(cmd.ErrOrStderr())
 	p, err := f.compare(ctx, d, registry, progress)
 	switch {
@@ -203,14 +217,18 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 	}
 	r := &runner{
 		planned: p, deps: deps, journal: j, registry: registry, progress: progress,
-		brake:   brake{f.tree, deps, scopes},
+		brake: brake{f.tree, deps, scopesIn(config)}, signing: signing,
 		copier:  copier.New(registry, registry, copier.Options{Dir: f.spool, Attached: f.attached}),
-		copying: slices.Contains(f.phases, copyPhase), all: phaseNames(deps), results: map[string]*projectResult{},
+		copying: slices.Contains(chosen, copyPhase), all: []string{copyPhase}, results: map[string]*projectResult{},
 	}
-	for _, later := range laterPhases(deps) {
-		if slices.Contains(f.phases, later.name) {
-			r.phases = append(r.phases, later)
+	for _, p := range later {
+		r.all = append(r.all, p.name)
+		if slices.Contains(chosen, p.name) {
+			r.phases = append(r.phases, p)
 		}
+	}
+	if f.repair {
+		r.mend()
 	}
 	if err := r.intend(ctx); err != nil {
 		return err

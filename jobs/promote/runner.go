@@ -38,6 +38,7 @@ type runner struct {
 	registry Registry
 	brake    brake
 	copier   *copier.Copier
+	signing  *signing // nil: nobody signs, and nobody looks at signatures
 	progress *progress
 	copying  bool     // the copy is one of the phases that were chosen
 	phases   []phase  // those after it that were chosen
@@ -76,6 +77,7 @@ func (r *runner) run(ctx context.Context) error {
 		r.mirrors[m].Name = root
 	}
 	if r.copying {
+		r.screen(ctx)
 		r.progress.restart()
 		if err := r.copyAll(ctx); err != nil {
 			return err
@@ -248,6 +250,25 @@ func (r *runner) intend(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// mend puts what is in production without a signature into the journal, for the phases behind the copy.
+func (r *runner) mend() {
+	for _, u := range r.unsigned {
+		image := r.set.Image(u.path)
+		if image == nil {
+			continue
+		}
+		for _, part := range image.Parts {
+			left := pending{Path: u.path, Digest: u.digest, Source: part.Manifest.Source + "/" + part.Entry.Name, Commit: r.commit, Phases: r.all[1:]}
+			_, known := r.journal.projects[part.Manifest.Name][left.key()]
+			inScope := r.scope == nil || r.scope.Projects == nil || r.scope.Projects[part.Manifest.Name]
+			if !known && inScope && slices.ContainsFunc(part.Entry.Digests, func(d manifest.Digest) bool { return d.Digest == u.digest }) {
+				r.journal.put(part.Manifest.Name, left)
+				break
+			}
+		}
+	}
 }
 
 func (r *runner) beginUnknown(image *manifest.Image, digests map[string][]int) {

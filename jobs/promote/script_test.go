@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 //	push NAME REPO [TAG...]  put the image of a name (i1, i2, …) there; $NAME is its digest
 //	fill FILE...             put the values of variables into files
 //	holds REF [NAME]         want the tag to stand for the image, with all its layers; ! holds REF: nothing
+//	keypair NAME...          write NAME.key and NAME.pub
+//	signs NAME REPOSITORY DIGEST REFERENCE  sign an image there with NAME.key, as others do
+//	signed NAME REPOSITORY DIGEST  print how many signatures by NAME.pub it has, as OLD BUNDLES RECORDS
 //	down HOST...             these fail from now on; without any, none does, and requests are forgotten
 //	wrote N TEXT             want so many manifests put since, with the text in HOST PATH
 //	asked N METHOD TEXT      want so many requests since
@@ -60,6 +63,13 @@ func TestScripts(t *testing.T) {
 			}
 		},
 		"holds": func(ts *testscript.TestScript, neg bool, args []string) { holds(ts, of(ts), neg, args) },
+		"keypair": func(ts *testscript.TestScript, _ bool, args []string) {
+			for _, name := range args {
+				ts.Check(keyPair(ts.MkAbs(name)))
+			}
+		},
+		"signed": func(ts *testscript.TestScript, _ bool, args []string) { signed(ts, of(ts), args) },
+		"signs":  func(ts *testscript.TestScript, _ bool, args []string) { signs(ts, of(ts), args) },
 		"down": func(ts *testscript.TestScript, _ bool, hosts []string) {
 			of(ts).heal()
 			for _, h := range hosts {

@@ -89,7 +89,7 @@ func (r *reader) snapshot(ctx context.Context, repositories []promotion.Reposito
 		repo := repositories[i]
 		var listing manifest.Listing
 		asked, err := r.ask(manifest.HostOf(repo.Name), func() (err error) {
-			listing, err = r.list(ctx, repo)
+			listing, _, err = r.list(ctx, repo)
 			return err
 		})
 		switch {

@@ -1,0 +1,87 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"sigs.k8s.io/steward/internal/attest"
+	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/plan"
+	"sigs.k8s.io/steward/internal/promotion"
+	"sigs.k8s.io/steward/internal/settings"
+)
+
+// screen looks at the signatures of what is to be copied, by the first rule of each project, and takes out of the plans
+// what is not signed as it has to be. It stays in the journal: a signature may come.
+func (r *runner) screen(ctx context.Context) {
+	if r.signing == nil {
+		return
+	}
+	for _, p := range r.projects {
+		for _, rule := range r.signing.believed {
+			if !rule.For(p.Manifest.Name) {
+				continue
+			}
+			refused := r.judge(ctx, p, rule)
+			p.Plan = p.Plan.Only(func(s plan.Step[promotion.Copy]) bool { return !refused[s.Change.Source+"@"+s.Change.Digest] })
+			break
+		}
+	}
+}
+
+// judge returns the images of a project that are not to be copied.
+func (r *runner) judge(ctx context.Context, p *promotion.Project, rule believed) map[string]bool {
+	first := map[string]promotion.Copy{}
+	for _, s := range p.Plan.Steps {
+		first[s.Change.Source+"@"+s.Change.Digest] = s.Change
+	}
+	refused := map[string]bool{}
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	places := make(chan struct{}, signAtOnce)
+	for key, c := range first {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			_, err := rule.screen(ctx, r.registry, c.Source, c.Digest)
+			mu.Lock()
+			defer mu.Unlock()
+			if f, held := verdict(rule, p, c, err); f != nil {
+				r.found = append(r.found, *f)
+				refused[key] = held
+			}
+		})
+	}
+	all.Wait()
+	return refused
+}
+
+// verdict is what a look at signatures means: nothing, or a finding, and whether the image waits.
+func verdict(rule believed, p *promotion.Project, c promotion.Copy, err error) (f *finding.Finding, held bool) {
+	missing := errors.Is(err, errUnsigned)
+	if err == nil || missing && rule.Missing() == settings.UnsignedAllow {
+		return nil, false
+	}
+	f = &finding.Finding{
+		Rule: promotion.RuleSigner, Severity: finding.Error, Object: c.Path + "@" + c.Digest, File: p.Manifest.Images, Line: c.Line,
+		Fix: "sign it as the rule says (promotion.signed-by in steward.yaml), and run again",
+	}
+	switch {
+	case missing:
+		f.Message = fmt.Sprintf("%s: nobody has signed it", c.Source)
+		if rule.Missing() == settings.UnsignedWarn {
+			f.Severity = finding.Warning
+			return f, false
+		}
+	case errors.Is(err, attest.ErrSigner):
+		f.Message = fmt.Sprintf("%s: no signature is of whom the rule for %s names", c.Source, rule.Project)
+	default:
+		f.Message, f.Fix = fmt.Sprintf("%s: its signatures could not be read: %s", c.Source, reason(err)), "run again when the registry answers"
+	}
+	return f, true
+}

@@ -1,0 +1,300 @@
+// Copyright The Steward Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package promote
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/steward/internal/acl"
+	"sigs.k8s.io/steward/internal/attest"
+	"sigs.k8s.io/steward/internal/settings"
+)
+
+// signAtOnce is how many repositories are signed at once. In one they are signed one after the other: the lists that stand
+// in for referrers have one writer.
+const signAtOnce = 8
+
+// builder is what a record says has promoted.
+const builder = "https://sigs.k8s.io/steward"
+
+// SignWith says with what production is signed.
+type SignWith struct {
+	Key          string // keyless, gcpkms://…, or a file
+	PasswordFile string // of a key in a file; "" for none
+	Config, Root string // signing_config.json and trusted_root.json, keyless only
+	TokenFile    string // identity token; "" asks the machine that this runs on
+	Self         settings.Identity
+}
+
+// Believe says whose signatures are believed: a public key in a file, or an identity beside a trusted root.
+type Believe struct {
+	KeyFile  string
+	Identity settings.Identity
+	Root     string
+}
+
+// signing is how one run signs, and whom it believes.
+type signing struct {
+	signer               attest.Signer // nil: nothing is signed
+	canonical, reference string
+	old                  bool
+	files                fs.FS // at the commit
+	now                  func() time.Time
+
+	believed []believed
+}
+
+// believed is a rule about staging images.
+type believed struct {
+	settings.SignedBy
+	verifier attest.Verifier
+}
+
+// signing makes what signs, of flags and settings; config may be nil.
+func (f *runFlags) signing(ctx context.Context, deps Deps, config *settings.Settings, d declared) (*signing, error) {
+	s := &signing{files: d.files, now: deps.now}
+	var p settings.Promotion
+	if config != nil {
+		p = config.Promotion
+	}
+	for _, rule := range p.SignedBy {
+		v, err := deps.OpenVerifier(Believe{KeyFile: rule.KeyFile, Identity: rule.Identity, Root: f.trustRoot})
+		if err != nil {
+			return nil, fmt.Errorf("promotion.signed-by %s: %w", rule.Project, err)
+		}
+		s.believed = append(s.believed, believed{rule, v})
+	}
+	key := cmp.Or(f.signKey, p.Signing.Key)
+	if key == "" {
+		return s, nil
+	}
+	s.canonical = p.Signing.Canonical
+	if s.canonical == "" && len(p.Mirrors) > 0 {
+		s.canonical = p.Mirrors[0]
+	}
+	if s.canonical == "" && len(d.set.Mirrors) > 0 {
+		s.canonical = d.set.Mirrors[0]
+	}
+	s.reference, s.old = cmp.Or(p.Signing.Reference, s.canonical), p.Signing.Old()
+	var err error
+	s.signer, err = deps.OpenSigner(ctx, SignWith{
+		Key: key, PasswordFile: f.signPassword, Config: f.signingConfig, Root: f.trustRoot, TokenFile: f.identityToken, Self: p.Signing.Identity,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	return s, nil
+}
+
+// byPath does something for every image, repository by repository.
+func byPath(ctx context.Context, w work, images []pending, do func(p pending) error) []error {
+	errs, done := make([]error, len(images)), 0
+	paths := map[string][]int{}
+	for i, p := range images {
+		paths[p.Path] = append(paths[p.Path], i)
+	}
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	places := make(chan struct{}, signAtOnce)
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			for _, i := range paths[path] {
+				if errs[i] = ctx.Err(); errs[i] == nil {
+					errs[i] = do(images[i])
+				}
+				mu.Lock()
+				done++
+				w.tell(done, len(images))
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	return errs
+}
+
+// at is the repository of the canonical mirror that has the signatures of a path, and what it is called in them.
+func (s *signing) at(w work, path string) (repository, reference string, err error) {
+	image := w.set.Image(path)
+	if image == nil || !slices.ContainsFunc(image.On(), func(m int) bool { return w.set.Mirrors[m] == s.canonical }) {
+		return "", "", fmt.Errorf("it is not declared on the canonical mirror %s, where signatures are", s.canonical)
+	}
+	return s.canonical + "/" + path, s.reference + "/" + path, nil
+}
+
+// sign signs images, and the images of all platforms that they consist of.
+func (s *signing) sign(ctx context.Context, w work, images []pending) []error {
+	return byPath(ctx, w, images, func(p pending) error {
+		repository, reference, err := s.at(w, p.Path)
+		if err != nil {
+			return err
+		}
+		digests, err := attest.Images(ctx, w.registry, repository, p.Digest)
+		for _, d := range digests {
+			if err == nil {
+				err = s.one(ctx, w.registry, repository, attest.Payload{Reference: reference, Digest: d})
+			}
+		}
+		return err
+	})
+}
+
+// one signs one manifest in both layouts, as far as it is not.
+func (s *signing) one(ctx context.Context, reg Registry, repository string, p attest.Payload) error {
+	if s.old {
+		if err := s.oldLayout(ctx, reg, repository, p); err != nil {
+			return err
+		}
+	}
+	statement, err := attest.SignatureStatement(p)
+	if err != nil {
+		return err
+	}
+	return s.bundle(ctx, reg, repository, p.Digest, attest.SignatureType, func() ([]byte, error) { return statement, nil })
+}
+
+func (s *signing) oldLayout(ctx context.Context, reg Registry, repository string, p attest.Payload) error {
+	there, err := attest.Signatures(ctx, reg, repository, p.Digest)
+	if err != nil {
+		return err
+	}
+	verifier := s.signer.Verifier()
+	for _, t := range there {
+		if is, err := attest.ParsePayload(t.Payload); err != nil || is != p {
+			continue
+		}
+		if _, err := verifier.Signature(t.Payload, t.Signature); err == nil {
+			return nil
+		}
+	}
+	payload, err := p.Encode()
+	if err != nil {
+		return err
+	}
+	signature, err := s.signer.Sign(ctx, payload)
+	if err != nil {
+		return err
+	}
+	return attest.PutSignature(ctx, reg, repository, p.Digest, attest.Signed{Payload: payload, Signature: signature})
+}
+
+// bundle attaches a statement of a kind, unless there is one of ours.
+func (s *signing) bundle(ctx context.Context, reg Registry, repository, digest, kind string, statement func() ([]byte, error)) error {
+	there, err := attest.Bundles(ctx, reg, repository, digest)
+	if err != nil {
+		return err
+	}
+	verifier := s.signer.Verifier()
+	for _, raw := range there {
+		said, _, err := verifier.Bundle(raw, digest)
+		if err != nil {
+			continue
+		}
+		if is, err := attest.KindOf(said, digest); err == nil && is == kind {
+			return nil
+		}
+	}
+	says, err := statement()
+	if err != nil {
+		return err
+	}
+	raw, err := s.signer.Bundle(ctx, says)
+	if err != nil {
+		return err
+	}
+	return attest.PutBundle(ctx, reg, repository, digest, kind, raw)
+}
+
+// attest writes down beside images how they came into production.
+func (s *signing) attest(ctx context.Context, w work, images []pending) []error {
+	approvers := s.approvers(w.project.Images, w.commit)
+	return byPath(ctx, w, images, func(p pending) error {
+		repository, reference, err := s.at(w, p.Path)
+		if err != nil {
+			return err
+		}
+		return s.bundle(ctx, w.registry, repository, p.Digest, attest.PromotionType, func() ([]byte, error) {
+			who, err := approvers()
+			if err != nil {
+				return nil, err
+			}
+			return attest.PromotionStatement(attest.Record{
+				Source: p.Source + "@" + p.Digest, Destination: reference + "@" + p.Digest, Digest: p.Digest, Time: s.now().UTC().Truncate(time.Second),
+				Builder: builder, Commit: cmp.Or(p.Commit, w.commit), File: w.project.Images, Line: lineOf(w, p), Approvers: who,
+			}, reference)
+		})
+	})
+}
+
+// approvers are who may approve a file by OWNERS at the commit, read once.
+func (s *signing) approvers(file, commit string) func() ([]string, error) {
+	return sync.OnceValues(func() ([]string, error) {
+		owners, err := acl.Load(s.files, commit, acl.Options{})
+		if err != nil {
+			return nil, fmt.Errorf("read OWNERS: %w", err)
+		}
+		who, err := owners.LeafApprovers(file)
+		if err != nil {
+			return nil, fmt.Errorf("read OWNERS: %w", err)
+		}
+		return slices.Sorted(maps.Keys(who)), nil
+	})
+}
+
+// lineOf is where a digest is declared; 0 where that is not known any more.
+func lineOf(w work, p pending) int {
+	image := w.set.Image(p.Path)
+	if image == nil {
+		return 0
+	}
+	for _, part := range image.Parts {
+		for _, d := range part.Entry.Digests {
+			if part.Manifest == w.project && d.Digest == p.Digest {
+				return d.Line
+			}
+		}
+	}
+	return 0
+}
+
+// errUnsigned says that an image carries no signature that a rule would believe, nor one of anybody else.
+var errUnsigned = errors.New("nobody has signed it")
+
+// screen tells who signed a staging image; errUnsigned where nobody did, and attest.ErrSigner where somebody else did.
+func (b believed) screen(ctx context.Context, reg Registry, repository, digest string) (by string, err error) {
+	signatures, err := attest.Signatures(ctx, reg, repository, digest)
+	if err != nil {
+		return "", err
+	}
+	for _, s := range signatures {
+		if by, err := b.verifier.Signature(s.Payload, s.Signature); err == nil {
+			return by, nil
+		}
+	}
+	bundles, err := attest.Bundles(ctx, reg, repository, digest)
+	if err != nil {
+		return "", err
+	}
+	for _, raw := range bundles {
+		if said, by, err := b.verifier.Bundle(raw, digest); err == nil {
+			if kind, err := attest.KindOf(said, digest); err == nil && kind == attest.SignatureType {
+				return by, nil
+			}
+		}
+	}
+	if len(signatures) == 0 && len(bundles) == 0 {
+		return "", errUnsigned
+	}
+	return "", attest.ErrSigner
+}
