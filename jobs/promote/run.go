@@ -184,29 +184,13 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 	if err := f.refuseOlder(ctx, deps, j, d.commit); err != nil {
 		return err
 	}
-	config, err := settingsOf(f.config)
+	r, err := f.runner(ctx, deps, j, d)
 	if err != nil {
 		return err
 	}
-	signing, err := f.signing(ctx, deps, config, d)
-	if err != nil {
-		return err
-	}
-	later := laterPhases(signing)
-	chosen, err := choosePhases(f.phases, later)
-	if err != nil {
-		return err
-	}
-	registry, err := f.connect(deps)
-	if err != nil {
-		return err
-	}
+	r.progress = newProgress(cmd.ErrOrStderr())
 	d.widen(j)
-	if f.repair && signing.signer != nil {
-		f.canonical = signing.canonical
-	}
-	progress := newProgress(cmd.ErrOrStderr())
-	p, err := f.compare(ctx, d, registry, progress)
+	r.planned, err = f.compare(ctx, d, r.registry, r.progress)
 	switch {
 	case held.Lost() != nil:
 		return held.Lost()
@@ -215,9 +199,42 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 	case err != nil:
 		return err
 	}
+	r.mend()
+	if err := r.intend(ctx); err != nil {
+		return err
+	}
+	if err := j.begin(ctx, applied{d.commit, started.UTC()}); err != nil {
+		return err
+	}
+	failed := r.run(ctx)
+	r.progress.end()
+	if lost := held.Lost(); lost != nil {
+		return lost // another run is at it: nothing of this one is written
+	}
+	return f.conclude(cmd, r.result(started, deps.now(), ctx.Err() != nil), failed)
+}
+
+// runner makes what does a plan, of flags and settings. It asks nobody but where the keys are.
+func (f *runFlags) runner(ctx context.Context, deps Deps, j *journal, d declared) (*runner, error) {
+	config, err := settingsOf(f.config)
+	if err != nil {
+		return nil, err
+	}
+	signing, err := f.signing(ctx, deps, config, d)
+	if err != nil {
+		return nil, err
+	}
+	later := laterPhases(signing)
+	chosen, err := choosePhases(f.phases, later)
+	if err != nil {
+		return nil, err
+	}
+	registry, err := f.connect(deps)
+	if err != nil {
+		return nil, err
+	}
 	r := &runner{
-		planned: p, deps: deps, journal: j, registry: registry, progress: progress,
-		brake: brake{f.tree, deps, scopesIn(config)}, signing: signing,
+		deps: deps, journal: j, registry: registry, brake: brake{f.tree, deps, scopesIn(config)}, signing: signing,
 		copier:  copier.New(registry, registry, copier.Options{Dir: f.spool, Attached: f.attached}),
 		copying: slices.Contains(chosen, copyPhase), all: []string{copyPhase}, results: map[string]*projectResult{},
 	}
@@ -227,21 +244,10 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 			r.phases = append(r.phases, p)
 		}
 	}
-	if f.repair {
-		r.mend()
+	if f.repair && signing.signer != nil {
+		f.canonical = signing.canonical
 	}
-	if err := r.intend(ctx); err != nil {
-		return err
-	}
-	if err := j.begin(ctx, applied{d.commit, started.UTC()}); err != nil {
-		return err
-	}
-	failed := r.run(ctx)
-	progress.end()
-	if lost := held.Lost(); lost != nil {
-		return lost // another run is at it: nothing of this one is written
-	}
-	return f.conclude(cmd, r.result(started, deps.now(), ctx.Err() != nil), failed)
+	return r, nil
 }
 
 // refuseOlder keeps a run from going back behind the last one.
