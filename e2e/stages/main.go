@@ -38,6 +38,8 @@ func stages() []stage {
 		{"build prow", buildTools("prow")},
 		{"build boskos", buildTools("boskos")},
 		{"build rivals", buildTools("rivals")},
+		{"build cosign", buildTools("cosign")},
+		{"build versitygw", buildTools("versitygw")},
 		{"build kube", buildTools("kube-apiserver")},
 		{"test", testModule},
 	}

@@ -84,6 +84,7 @@ func owners() []owner {
 		{"k8s.io/test-infra", in("internal", "hub"), "one place opens and updates pull requests"},
 		{"k8s.io/client-go", in("internal", "kube", "leasekube"), "one place talks to Kubernetes, one keeps the pool there"},
 		{"cloud.google.com/go/storage", in("internal", "gcs"), "one place talks to Cloud Storage"},
+		{"github.com/sigstore", in("internal", "signing"), "one place makes and proves signatures"},
 		{"os/exec", append(in("internal", "git", "ghfake", "scripttest", "archtest"), "cmd/*"),
 			"no code of a pull request is ever run, so few places run anything"},
 	}

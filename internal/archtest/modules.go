@@ -77,8 +77,9 @@ func heavy(m Module) bool {
 	return false
 }
 
-// apart says that a module's programs do not build at the versions of the others. Boskos has stayed with Kubernetes 1.28.
-func apart(m Module) bool { return m.File == "tools/boskos/go.mod" }
+// apart says that a module's programs do not build at the versions of the others, or share little with them. Boskos has stayed
+// with Kubernetes 1.28; cosign takes a corner of it.
+func apart(m Module) bool { return m.File == "tools/boskos/go.mod" || m.File == "tools/cosign/go.mod" }
 
 // Replacements finds replace directives other than e2e's view of this repository. A program of Kubernetes names
 // its staging repositories by replace; its module under tools/ may.
@@ -170,6 +171,7 @@ func Heavy() []string {
 // CloudRights lists what a plugin server must not link: the SDKs, the adapters that change a cloud, the fakes.
 func CloudRights() []string {
 	return append(in("sigs.k8s.io/steward/internal", "clouddns", "route53", "rfc2136", "powerdns", "gcp", "aws",
-		"gcs", "s3", "registry", "cloudfake", "ghfake", "kubefake", "scripttest"),
-		"cloud.google.com/go/...", "google.golang.org/api/...", "github.com/aws/...", "github.com/google/go-containerregistry/...")
+		"gcs", "s3", "registry", "signing", "cloudfake", "ghfake", "kubefake", "scripttest"),
+		"cloud.google.com/go/...", "google.golang.org/api/...", "github.com/aws/...", "github.com/google/go-containerregistry/...",
+		"github.com/sigstore/...")
 }
