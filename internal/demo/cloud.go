@@ -32,7 +32,7 @@ type cloud struct {
 
 // openCloud starts a cloud in which everything is as the repository declares it.
 func openCloud(repository fs.FS) (*cloud, error) {
-	scenario, err := cloudfake.Declared(repository, "dns: {servers: {ns1: {transfer: true}, ns2: {}}}")
+	scenario, err := cloudfake.Declared(repository, "dns: {servers: {ns1: {transfer: true}, ns2: {}}}\noci: {any: true}")
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ type change struct{ path, body, told string }
 
 // reach are the flags that let the audit read this cloud instead of Google's.
 func (c *cloud) reach() []string {
-	args := []string{"--gcs-endpoint", c.at.URL, "--registry", "*=" + strings.TrimPrefix(c.at.URL, "http://")}
+	args := []string{"--gcs-endpoint", c.at.URL, "--registry", "*=" + c.address()}
 	for server := range strings.SplitSeq(c.at.Parts["dns"], ",") {
 		name, address, _ := strings.Cut(server, "=")
 		args = append(args, "--nameserver", "*="+name+".fake.="+address)

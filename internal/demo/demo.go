@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -142,6 +143,7 @@ func (s *stage) open() error {
 	// A folder that lost its approvers: whoever may approve everything has to.
 	files["apps/gallery/OWNERS"] = "reviewers:\n- tom\n"
 	files[poolConfig] = poolFile
+	maps.Copy(files, siteFiles())
 	if s.address, s.endPage, err = s.page.serve(); err != nil {
 		return err
 	}
@@ -153,7 +155,7 @@ func (s *stage) open() error {
 		collaborators[login] = "read"
 	}
 	people["mallory"] = ghfake.UserSpec{} // not a member
-	s.fake = ghfake.New(ghfake.Options{})
+	s.fake = ghfake.New(ghfake.Options{Dir: filepath.Join(s.dir, "git")})
 	if err := s.fake.Load(&ghfake.Scenario{
 		World: ghfake.World{
 			Users: people, Tokens: map[string]string{token: bot},
@@ -183,12 +185,13 @@ func exampleFiles() (map[string]string, error) {
 
 func (s *stage) settings() string {
 	return `pool: {config: [` + poolConfig + `]}
-promotion: {sources: []}
+promotion: {sources: ["*.pkg.dev"], retention: 2160h}
 repos:
   ` + repo + `:
     plugins: [owners, freeze, drift, promote, pool]
     aliases: {why: why, drift: drift}
     scopes: {dns: [dns/], promotion: [registry.k8s.io/]}
+    promote: {job: periodic-steward-promote, interval: 24h}
     drift: {report: "file://` + s.published() + `/latest.json", job: periodic-steward-audit}
 `
 }
@@ -209,7 +212,7 @@ func (s *stage) start(ctx context.Context) error {
 	go func() {
 		hook.ended <- wire.RunHook(ctx, wire.HookOptions{
 			Config: filepath.Join(s.dir, "steward.yaml"), HMACSecretFile: filepath.Join(s.dir, "hmac"),
-			TokenPath: filepath.Join(s.dir, "token"), DataDir: s.dir, PoolServer: s.poolURL(),
+			TokenPath: filepath.Join(s.dir, "token"), DataDir: s.dir, PoolServer: s.poolURL(), Registries: map[string]string{"*": s.cloud.address()},
 			GitHubEndpoints: []string{s.url}, GitHubGraphQL: s.url + "/graphql",
 			BindAddress: "127.0.0.1", Grace: 10 * time.Second, ReconcileWindow: time.Hour,
 			Log:     logrus.NewEntry(quiet),

@@ -65,6 +65,15 @@ func (s *stage) job(ctx context.Context, st step) error {
 	if st.run[0] == "pool" {
 		run = func() (string, int, error) { return execute(ctx, s.poolArgs(st.run)...) }
 	}
+	if st.run[0] == "promote" {
+		run = func() (string, int, error) {
+			args, err := s.promoteArgs(ctx, st.run)
+			if err != nil {
+				return "", 0, err
+			}
+			return execute(ctx, args...)
+		}
+	}
 	if st.run[0] == "audit" {
 		shown, run = "steward audit run", func() (string, int, error) { return s.audit(ctx) }
 	}

@@ -44,7 +44,7 @@ func comment(who string, number int, text string) ghfake.Act {
 }
 
 // script is the conversation.
-func script() []step { return slices.Concat(access(), drift(), settled(), lending()) }
+func script() []step { return slices.Concat(access(), drift(), settled(), promotion(), lending()) }
 
 // access is about who may do what.
 func access() []step {
@@ -191,6 +191,7 @@ func tries() []try {
 		{"bob 1 /infra freeze all taking a look around", "the brake"},
 		{"dora 1 /drift dns", "what the last audit said of DNS"},
 		{"audit", "the periodic job, once more"},
+		{"rey 7 /infra promote plan", "what a pull request would bring into production"},
 	}
 }
 
