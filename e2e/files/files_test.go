@@ -47,8 +47,11 @@ func TestCloudStorage(t *testing.T) {
 	})
 }
 
-// gateway runs versitygw with one bucket, and points the environment at it.
-func gateway(t *testing.T) {
+// The credential of the gateway.
+const key, secret = "example", "example-secret"
+
+// gateway runs versitygw with some buckets, points the environment at it, and returns its address.
+func gateway(t testing.TB, buckets ...string) (address string) {
 	t.Helper()
 	root, err := toolbin.Root()
 	if err != nil {
@@ -58,14 +61,13 @@ func gateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const key, secret = "example", "example-secret"
 	dir := t.TempDir()
 	for _, sub := range []string{"data", "iam"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	address := child.Loopback(child.FreePorts(t, 1)[0])
+	address = child.Loopback(child.FreePorts(t, 1)[0])
 	t.Setenv("ROOT_ACCESS_KEY", key)
 	t.Setenv("ROOT_SECRET_KEY", secret)
 	p := child.Start(t, filepath.Join(dir, "log"), func([]byte) bool { return true }, filepath.Join(bin, "versitygw"),
@@ -90,13 +92,16 @@ func gateway(t *testing.T) {
 	client := awss3.New(awss3.Options{
 		BaseEndpoint: aws.String("http://" + address), UsePathStyle: true, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider(key, secret, ""),
 	})
-	if _, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String("example-files")}); err != nil {
-		t.Fatal(err)
+	for _, bucket := range buckets {
+		if _, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: &bucket}); err != nil {
+			t.Fatal(err)
+		}
 	}
+	return address
 }
 
 func TestS3(t *testing.T) {
-	gateway(t)
+	gateway(t, "example-files")
 	filestoretest.Run(t, func(t *testing.T) filestore.Store {
 		f, err := s3.Open(t.Context(), "example-files", strings.ToLower(t.Name()))
 		if err != nil {

@@ -27,6 +27,7 @@ func programs() []program {
 		{"curl", "curl"},     // a client of the pool
 		{"strace", "strace"}, // makes an fsync fail
 		{"skopeo", "skopeo"}, // copies images beside promote
+		{"rclone", "rclone"}, // and files
 	}
 }
 

@@ -67,7 +67,8 @@ type Store interface {
 
 // Sink takes one file. It is used by one goroutine at a time, and ends with Commit or Abort.
 type Sink interface {
-	// Write takes a piece and does not hold on to it.
+	// Write takes a piece. What it was given may change when it returns, but for the last piece, which stays as it is until
+	// Commit or Abort: so a store that takes a small file in one request needs no copy of it.
 	io.Writer
 	// Commit finishes the file. Until then nothing of it is to be seen under its name. The
 	// store has proven afterwards that it holds the bytes it was given; ErrChanged says that

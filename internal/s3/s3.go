@@ -279,7 +279,7 @@ type sink struct {
 
 	upload *string // nil: it is one request
 	parts  []types.CompletedPart
-	whole  bytes.Buffer // of a file in one piece
+	whole  []byte // of a file in one piece
 	sent   int64
 }
 
@@ -295,7 +295,11 @@ func (s *sink) Write(p []byte) (int, error) {
 	}
 	s.sent += int64(len(p))
 	if s.upload == nil {
-		return s.whole.Write(p)
+		if s.whole != nil {
+			return 0, fmt.Errorf("%s is longer than it was said to be", s.name)
+		}
+		s.whole = p // the only piece is the last one
+		return len(p), nil
 	}
 	part := types.CompletedPart{PartNumber: aws.Int32(int32(len(s.parts) + 1)), ChecksumSHA256: sumOf(p)} //nolint:gosec // 10,000 at the most
 	out, err := s.api.UploadPart(s.ctx, &s3.UploadPartInput{
@@ -322,7 +326,7 @@ func (s *sink) Abort() {
 func (s *sink) Commit() error {
 	if s.upload == nil {
 		_, err := s.api.PutObject(s.ctx, &s3.PutObjectInput{
-			Bucket: &s.files.bucket, Key: s.key, Body: bytes.NewReader(s.whole.Bytes()), ChecksumSHA256: sumOf(s.whole.Bytes()),
+			Bucket: &s.files.bucket, Key: s.key, Body: bytes.NewReader(s.whole), ChecksumSHA256: sumOf(s.whole),
 			Metadata: map[string]string{sumKey: s.content.SHA256}, ContentType: aws.String(contentType), IfNoneMatch: s.noneMatch, IfMatch: s.match,
 		})
 		return s.finish(err)
