@@ -116,7 +116,7 @@ type Registry interface {
 type Options struct {
 	Dir       string // where the spool's folder is made; the system's folder for temporary files
 	Spool     int64  // bytes of it at the most, which is also the largest blob; 16 GiB
-	Memory    int64  // bytes of blobs kept in memory, those below 1 MiB each; 48 MiB
+	Memory    int64  // bytes of blobs kept in memory, those below 1 MiB each; 24 MiB
 	Downloads int    // blobs read from sources at once; 16
 	PerHost   int    // writes to one host at once; 16
 	GiveUp    int    // failed targets in a row after which a host is given up; 5

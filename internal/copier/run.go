@@ -18,7 +18,7 @@ import (
 
 const (
 	defaultSpool     = 16 << 30
-	defaultMemory    = 48 << 20
+	defaultMemory    = 24 << 20
 	defaultDownloads = 16
 	defaultPerHost   = 16
 	defaultGiveUp    = 5
