@@ -24,6 +24,7 @@ import (
 
 	"sigs.k8s.io/steward/e2e/toolbin"
 	"sigs.k8s.io/steward/internal/filestore/filestoretest"
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/s3"
 )
 
@@ -59,7 +60,9 @@ func newMeter(t testing.TB, gateway string, latency time.Duration) *meter {
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.requests.Add(1)
-		time.Sleep(m.latency)
+		if pace.Sleep(r.Context(), m.latency) != nil {
+			return // whoever asked has gone
+		}
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
