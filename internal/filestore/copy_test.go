@@ -159,7 +159,7 @@ func TestCopy(t *testing.T) {
 				job.To = append(job.To, filestore.Target{Store: s})
 			}
 			told := 0
-			outcomes := filestore.Copy(t.Context(), []filestore.Job{job}, filestore.Options{Stall: 20 * time.Millisecond * time.Duration(1+999*boolInt(name != "a store hangs"))}, func(filestore.Event) { told++ })
+			outcomes := filestore.Copy(t.Context(), []filestore.Job{job}, filestore.Options{Stall: 3 * time.Second * time.Duration(1+99*boolInt(name != "a store hangs"))}, func(filestore.Event) { told++ })
 			var ok []string
 			for i, s := range stores {
 				got, o, err := filestoretest.Get(t.Context(), s, "x")
