@@ -19,6 +19,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ const repository = "gcr.io/staging/tool"
 type world struct {
 	t        *testing.T
 	server   *httptest.Server
+	mu       sync.Mutex // of asked, while somebody fills the registry
 	asked    []string
 	uploaded map[string]time.Time
 	answer   func(w http.ResponseWriter, r *http.Request) bool // instead of the registry
@@ -50,7 +52,9 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, uploaded: map[string]time.Time{}}
 	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
 		w.asked = append(w.asked, r.Method+" "+r.URL.Path)
+		w.mu.Unlock()
 		if r.URL.Path == "/v2/" || strings.HasPrefix(r.UserAgent(), "go-containerregistry") { // who fills it
 			inner.ServeHTTP(rw, r)
 			return
