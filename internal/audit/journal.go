@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/state"
 )
 
@@ -257,16 +258,7 @@ const removeAtOnce = 16
 func (j *StoreJournal) remove(ctx context.Context, r run) error {
 	keys := append(slices.Clone(r.parts), path.Join(r.dir, doneFile))
 	failed := make([]error, len(keys))
-	slots := make(chan struct{}, removeAtOnce)
-	var all sync.WaitGroup
-	for i, key := range keys {
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
-			failed[i] = j.store.Delete(ctx, key, state.Any)
-		})
-	}
-	all.Wait()
+	pace.Each(keys, removeAtOnce, func(i int, key string) { failed[i] = j.store.Delete(ctx, key, state.Any) })
 	if err := errors.Join(failed...); err != nil {
 		return fmt.Errorf("remove run %s: %w", r.dir, err)
 	}

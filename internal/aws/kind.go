@@ -86,7 +86,7 @@ func (c *Client) regions(ctx context.Context) (open []*region, closed []error, e
 	}
 	slices.Sort(names)
 	probed := make([]error, len(names))
-	each(names, func(i int, name string) { probed[i] = (&region{c, name}).probe(ctx) })
+	pace.Each(names, atOnce, func(i int, name string) { probed[i] = (&region{c, name}).probe(ctx) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = map[string]bool{}
@@ -109,20 +109,6 @@ func (r *region) probe(ctx context.Context) error {
 		return err
 	}
 	return nil
-}
-
-// each runs over a list, a bounded number at once, and returns when all are done.
-func each[T any](list []T, do func(i int, one T)) {
-	slots := make(chan struct{}, atOnce)
-	var all sync.WaitGroup
-	for i, one := range list {
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
-			do(i, one)
-		})
-	}
-	all.Wait()
 }
 
 // kind makes a row one that package sweep can use.
@@ -153,7 +139,7 @@ func (c *Client) kind(r row, open []*region) sweep.Kind {
 // listed asks all regions. It returns everything or an error that names every region that failed.
 func listed(ctx context.Context, r row, open []*region, kept *reasons) ([]sweep.Object, error) {
 	found, failed := make([][]item, len(open)), make([]error, len(open))
-	each(open, func(i int, at *region) { found[i], failed[i] = r.list(ctx, at) })
+	pace.Each(open, atOnce, func(i int, at *region) { found[i], failed[i] = r.list(ctx, at) })
 	var objects []sweep.Object
 	var errs []error
 	off := 0

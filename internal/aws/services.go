@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/smithy-go/encoding/httpbinding"
 
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/sweep"
 )
 
@@ -366,7 +367,7 @@ func listQueues(ctx context.Context, r *region) ([]item, error) {
 		items[i].arn = r.arn("sqs", items[i].name)
 	}
 	errs := make([]error, len(urls))
-	each(urls, func(i int, address string) {
+	pace.Each(urls, atOnce, func(i int, address string) {
 		t, err := r.call(ctx, "sqs", "GetQueueAttributes", in{"QueueUrl": address, "AttributeNames": []string{"CreatedTimestamp"}})
 		if err == nil {
 			items[i].created = t.time("Attributes.CreatedTimestamp")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/sweep"
 )
 
@@ -87,7 +88,7 @@ func latest(a, b time.Time) time.Time {
 // find out.
 func fill(items []item, ask func(*item) error) error {
 	errs := make([]error, len(items))
-	each(items, func(i int, _ item) {
+	pace.Each(items, atOnce, func(i int, _ item) {
 		if err := ask(&items[i]); err != nil && !gone(err) {
 			errs[i] = err
 		}

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/pace"
 )
 
 // The bounds of an image.
@@ -176,17 +177,11 @@ func (l *loader) read(ctx context.Context, source string, digests []string) (bel
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	places, all := make(chan struct{}, readsAtOnce), sync.WaitGroup{}
-	for _, digest := range digests {
-		places <- struct{}{}
-		all.Go(func() {
-			defer func() { <-places }()
-			if err := l.one(ctx, source, digest); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	all.Wait()
+	pace.Each(digests, readsAtOnce, func(_ int, digest string) {
+		if err := l.one(ctx, source, digest); err != nil {
+			cancel(err)
+		}
+	})
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}

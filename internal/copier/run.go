@@ -14,6 +14,7 @@ import (
 
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/pace"
 )
 
 const (
@@ -123,17 +124,10 @@ func (r *run) queue(ctx context.Context, name string, queue [][2]int) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	h := &host{name: name, places: make(chan struct{}, r.opts.PerHost), limit: r.opts.GiveUp, stop: cancel}
-	var all sync.WaitGroup
-	places := make(chan struct{}, imagesPerHost)
-	for _, at := range queue {
-		places <- struct{}{}
-		all.Go(func() {
-			defer func() { <-places }()
-			r.finish(at[0], at[1], r.one(ctx, h, at[0], at[1]))
-			r.left(at[0])
-		})
-	}
-	all.Wait()
+	pace.Each(queue, imagesPerHost, func(_ int, at [2]int) {
+		r.finish(at[0], at[1], r.one(ctx, h, at[0], at[1]))
+		r.left(at[0])
+	})
 }
 
 // finish notes an outcome and tells of it.

@@ -11,7 +11,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
+
+	"sigs.k8s.io/steward/internal/pace"
 )
 
 // What stays, because it came with the project and comes back with no test.
@@ -265,16 +266,7 @@ func emptyBucket(ctx context.Context, p *project, id string) error {
 // eachOf does something for many items at once.
 func eachOf(items []item, do func(item) error) error {
 	const parallel = 32
-	slots := make(chan struct{}, parallel)
 	errs := make([]error, len(items))
-	var all sync.WaitGroup
-	for n, i := range items {
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
-			errs[n] = do(i)
-		})
-	}
-	all.Wait()
+	pace.Each(items, parallel, func(n int, i item) { errs[n] = do(i) })
 	return errors.Join(errs...)
 }

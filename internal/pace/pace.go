@@ -7,6 +7,7 @@
 // halves the rate when the server pushes back, waits as long as the server says, and
 // grows again while answers are good (additive increase, multiplicative decrease, as
 // TCP does). One Limiter stands for one API; what it allows is shared by all callers.
+// Each bounds what one caller begins.
 package pace
 
 import (

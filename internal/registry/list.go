@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/pace"
 )
 
 // The bounds of a list.
@@ -230,30 +231,23 @@ func (c *collection) listing() (manifest.Listing, []string) {
 // gone by now is left out; one that cannot be read is in Unread.
 func (r *Registry) resolveAll(ctx context.Context, repo name.Repository, l *manifest.Listing, open []string) {
 	var mu sync.Mutex
-	var all sync.WaitGroup
-	places := make(chan struct{}, resolves)
-	for _, tag := range open {
-		places <- struct{}{}
-		all.Go(func() {
-			defer func() { <-places }()
-			digest, err := r.resolve(ctx, repo, tag)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil:
-				l.Tags[tag] = digest
-				if _, known := l.Digests[digest]; !known {
-					l.Digests[digest] = ""
-				}
-			case !errors.Is(err, manifest.ErrNoManifest):
-				if l.Unread == nil {
-					l.Unread = map[string]error{}
-				}
-				l.Unread[tag] = err
+	pace.Each(open, resolves, func(_ int, tag string) {
+		digest, err := r.resolve(ctx, repo, tag)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err == nil:
+			l.Tags[tag] = digest
+			if _, known := l.Digests[digest]; !known {
+				l.Digests[digest] = ""
 			}
-		})
-	}
-	all.Wait()
+		case !errors.Is(err, manifest.ErrNoManifest):
+			if l.Unread == nil {
+				l.Unread = map[string]error{}
+			}
+			l.Unread[tag] = err
+		}
+	})
 }
 
 // Catalog lists the repositories below a root, HOST or HOST/PATH, relative to it. The

@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"sync"
 
 	"sigs.k8s.io/steward/internal/asset"
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/pace"
 )
 
 // Buckets reads what exists in Cloud Storage. Answers are the API's own JSON. What
@@ -97,16 +97,9 @@ func (g *gcs) each(ctx context.Context, project string, raw []json.RawMessage) (
 	observed := make([]asset.Observed, len(raw))
 	gaps := make([][]finding.Gap, len(raw))
 	failed := make([]error, len(raw))
-	slots := make(chan struct{}, policiesAtOnce)
-	var all sync.WaitGroup
-	for i := range raw {
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
-			observed[i], gaps[i], failed[i] = g.one(ctx, project, raw[i])
-		})
-	}
-	all.Wait()
+	pace.Each(raw, policiesAtOnce, func(i int, bucket json.RawMessage) {
+		observed[i], gaps[i], failed[i] = g.one(ctx, project, bucket)
+	})
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err // policies that were not read are no gaps: the run has ended
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/report"
 	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/sweep"
@@ -185,16 +186,7 @@ func (f *flags) names(b *base) ([]string, error) {
 
 func (f *flags) sweepAll(ctx context.Context, names []string) []Result {
 	results := make([]Result, len(names))
-	slots := make(chan struct{}, f.parallel)
-	var all sync.WaitGroup
-	for i, name := range names {
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
-			results[i] = f.clean(ctx, name)
-		})
-	}
-	all.Wait()
+	pace.Each(names, f.parallel, func(i int, name string) { results[i] = f.clean(ctx, name) })
 	return results
 }
 

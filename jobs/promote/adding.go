@@ -77,8 +77,7 @@ func (a *adding) all(ctx context.Context) ([]*proposal, error) {
 		}
 		projects = append(projects, &work{proposal: &proposal{manifest: m}, choice: c})
 	}
-	err := a.each(ctx, "staging", len(projects), func(i int) error {
-		w := projects[i]
+	err := each(ctx, a.reader, "staging", projects, func(w *work) error {
 		_, w.err = a.ask(manifest.HostOf(w.manifest.Source), func() error { return a.look(ctx, w.proposal, w.choice) })
 		return nil
 	})

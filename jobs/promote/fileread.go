@@ -10,11 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/filestore"
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/pace"
 )
 
 // few files are asked for one by one; for more a store is listed.
@@ -37,7 +40,7 @@ func (r *fileRun) read(ctx context.Context, p *fileProject) []filestore.Held {
 		if errs[i] = err; err != nil {
 			continue
 		}
-		all.Go(func() { held[i], errs[i] = r.hold(ctx, p, store) })
+		all.Go(func() { held[i], errs[i] = hold(ctx, p, store) })
 	}
 	all.Wait()
 	for i, base := range bases {
@@ -92,26 +95,11 @@ func (r *fileRun) store(ctx context.Context, base string) (filestore.Store, erro
 }
 
 // hold asks one store for the files in question.
-func (r *fileRun) hold(ctx context.Context, p *fileProject, store filestore.Store) (filestore.Held, error) {
-	held := filestore.Held{}
+func hold(ctx context.Context, p *fileProject, store filestore.Store) (filestore.Held, error) {
 	if p.scope.Names != nil && len(p.scope.Names) <= fewFiles {
-		var mu sync.Mutex
-		var names []string
-		for name := range p.scope.Names {
-			names = append(names, name)
-		}
-		err := atOnce(len(names), func(i int) error {
-			o, err := store.Stat(ctx, names[i])
-			if errors.Is(err, filestore.ErrNotFound) {
-				return nil
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			held[names[i]] = o
-			return err
-		})
-		return held, err
+		return ask(ctx, slices.Sorted(maps.Keys(p.scope.Names)), store)
 	}
+	held := filestore.Held{}
 	for o, err := range store.List(ctx, "") {
 		if err != nil {
 			return nil, err
@@ -123,27 +111,21 @@ func (r *fileRun) hold(ctx context.Context, p *fileProject, store filestore.Stor
 	return held, nil
 }
 
-// atOnce calls do for all numbers below n, a few at a time, and returns the first error.
-func atOnce(n int, do func(int) error) error {
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	var first error
-	places := make(chan struct{}, askAtOnce)
-	for i := range n {
-		places <- struct{}{}
-		all.Go(func() {
-			defer func() { <-places }()
-			if err := do(i); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				if first == nil {
-					first = err
-				}
-			}
-		})
+// ask asks for files one by one.
+func ask(ctx context.Context, names []string, store filestore.Store) (filestore.Held, error) {
+	objects, errs := make([]filestore.Object, len(names)), make([]error, len(names))
+	pace.Each(names, askAtOnce, func(i int, name string) { objects[i], errs[i] = store.Stat(ctx, name) })
+	held := filestore.Held{}
+	for i, name := range names {
+		switch {
+		case errors.Is(errs[i], filestore.ErrNotFound):
+		case errs[i] != nil:
+			return nil, errs[i]
+		default:
+			held[name] = objects[i]
+		}
 	}
-	all.Wait()
-	return first
+	return held, nil
 }
 
 // prove finds out what the content of a file is: by what its writer left, or by reading it.

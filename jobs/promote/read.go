@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/promotion"
 )
 
@@ -58,14 +59,12 @@ func newReader(registry Registry, parallel int, tell func(part string, done, tot
 // mirror, and of the sources of what is missing. An error is one of the comparison, or the
 // end of ctx.
 func (r *reader) compare(ctx context.Context, c *promotion.Comparison) (finding.Coverage, error) {
-	repositories := slices.Collect(c.Repositories)
-	err := r.each(ctx, "mirrors", len(repositories), func(i int) error { return r.mirror(ctx, c, repositories[i]) })
+	err := each(ctx, r, "mirrors", slices.Collect(c.Repositories), func(repo promotion.Repository) error { return r.mirror(ctx, c, repo) })
 	if err != nil {
 		return r.cover, err
 	}
-	sources := c.Sources()
-	err = r.each(ctx, "sources", len(sources), func(i int) error {
-		r.source(ctx, c, sources[i])
+	err = each(ctx, r, "sources", c.Sources(), func(need promotion.Need) error {
+		r.source(ctx, c, need)
 		return nil
 	})
 	for host, s := range r.hosts {
@@ -82,29 +81,23 @@ func byScope(a, b finding.Gap) int { return strings.Compare(a.Scope, b.Scope) }
 // errSkipped is why a repository of a host that failed too often is a gap.
 var errSkipped = audit.Fail(finding.Unavailable, "not asked after %d failures of its host in a row", giveUp)
 
-// each calls do for all numbers below n, a few at once, and returns the first error.
-func (r *reader) each(ctx context.Context, part string, n int, do func(int) error) error {
-	var all sync.WaitGroup
+// each calls do with every element of a list, a few at once, tells how far it is, and returns the first error.
+func each[T any](ctx context.Context, r *reader, part string, list []T, do func(T) error) error {
 	var first error
-	places, done := make(chan struct{}, r.parallel), 0
-	for i := range n {
-		places <- struct{}{}
-		all.Go(func() {
-			defer func() { <-places }()
-			err := ctx.Err()
-			if err == nil {
-				err = do(i)
-			}
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			if first == nil {
-				first = err
-			}
-			done++
-			r.tell(part, done, n)
-		})
-	}
-	all.Wait()
+	done := 0
+	pace.Each(list, r.parallel, func(_ int, one T) {
+		err := ctx.Err()
+		if err == nil {
+			err = do(one)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if first == nil {
+			first = err
+		}
+		done++
+		r.tell(part, done, len(list))
+	})
 	return errors.Join(first, ctx.Err())
 }
 

@@ -7,10 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"sigs.k8s.io/steward/internal/attest"
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/plan"
 	"sigs.k8s.io/steward/internal/promotion"
 	"sigs.k8s.io/steward/internal/settings"
@@ -41,23 +44,17 @@ func (r *runner) judge(ctx context.Context, p *promotion.Project, rule believed)
 		first[s.Change.Source+"@"+s.Change.Digest] = s.Change
 	}
 	refused := map[string]bool{}
-	var all sync.WaitGroup
 	var mu sync.Mutex
-	places := make(chan struct{}, signAtOnce)
-	for key, c := range first {
-		places <- struct{}{}
-		all.Go(func() {
-			defer func() { <-places }()
-			_, err := rule.screen(ctx, r.registry, c.Source, c.Digest)
-			mu.Lock()
-			defer mu.Unlock()
-			if f, held := verdict(rule, p, c, err); f != nil {
-				r.found = append(r.found, *f)
-				refused[key] = held
-			}
-		})
-	}
-	all.Wait()
+	pace.Each(slices.Sorted(maps.Keys(first)), signAtOnce, func(_ int, key string) {
+		c := first[key]
+		_, err := rule.screen(ctx, r.registry, c.Source, c.Digest)
+		mu.Lock()
+		defer mu.Unlock()
+		if f, held := verdict(rule, p, c, err); f != nil {
+			r.found = append(r.found, *f)
+			refused[key] = held
+		}
+	})
 	return refused
 }
 

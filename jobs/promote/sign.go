@@ -16,6 +16,7 @@ import (
 
 	"sigs.k8s.io/steward/internal/acl"
 	"sigs.k8s.io/steward/internal/attest"
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/settings"
 )
 
@@ -102,25 +103,18 @@ func byPath(ctx context.Context, w work, images []pending, do func(p pending) er
 	for i, p := range images {
 		paths[p.Path] = append(paths[p.Path], i)
 	}
-	var all sync.WaitGroup
 	var mu sync.Mutex
-	places := make(chan struct{}, signAtOnce)
-	for _, path := range slices.Sorted(maps.Keys(paths)) {
-		places <- struct{}{}
-		all.Go(func() {
-			defer func() { <-places }()
-			for _, i := range paths[path] {
-				if errs[i] = ctx.Err(); errs[i] == nil {
-					errs[i] = do(images[i])
-				}
-				mu.Lock()
-				done++
-				w.tell(done, len(images))
-				mu.Unlock()
+	pace.Each(slices.Sorted(maps.Keys(paths)), signAtOnce, func(_ int, path string) {
+		for _, i := range paths[path] {
+			if errs[i] = ctx.Err(); errs[i] == nil {
+				errs[i] = do(images[i])
 			}
-		})
-	}
-	all.Wait()
+			mu.Lock()
+			done++
+			w.tell(done, len(images))
+			mu.Unlock()
+		}
+	})
 	return errs
 }
 

@@ -85,8 +85,7 @@ type inventory map[string]map[string][]string
 func (r *reader) snapshot(ctx context.Context, repositories []promotion.Repository) (inventory, error) {
 	var mu sync.Mutex
 	held := inventory{}
-	err := r.each(ctx, "mirrors", len(repositories), func(i int) error {
-		repo := repositories[i]
+	err := each(ctx, r, "mirrors", repositories, func(repo promotion.Repository) error {
 		var listing manifest.Listing
 		asked, err := r.ask(manifest.HostOf(repo.Name), func() (err error) {
 			listing, _, err = r.list(ctx, repo)

@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/markdown"
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/promotion"
 	"sigs.k8s.io/steward/internal/report"
 )
@@ -50,16 +50,7 @@ func (s seen) absent() bool {
 func (p promote) look(ctx context.Context, f facts, fresh []promoted) []promoted {
 	ctx, cancel := context.WithTimeout(ctx, lookedFor)
 	defer cancel()
-	var all sync.WaitGroup
-	places := make(chan struct{}, lookedOnce)
-	for i := range fresh[:min(len(fresh), maxLooked)] {
-		places <- struct{}{}
-		all.Go(func() {
-			defer func() { <-places }()
-			fresh[i].seen = p.see(ctx, f, fresh[i])
-		})
-	}
-	all.Wait()
+	pace.Each(fresh[:min(len(fresh), maxLooked)], lookedOnce, func(i int, image promoted) { fresh[i].seen = p.see(ctx, f, image) })
 	return fresh
 }
 
