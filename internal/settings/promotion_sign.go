@@ -18,7 +18,7 @@ import (
 type Signing struct {
 	// Key is keyless, gcpkms://…, or a file with a private key.
 	Key       string `yaml:"key"`
-	Canonical string `yaml:"canonical"` // mirror that has the signatures; the first one
+	Canonical string `yaml:"canonical"` // mirror that has the signatures; the first one, of the settings or else of the manifests
 	Reference string `yaml:"reference"` // what stands in a signature in place of the canonical mirror; that mirror
 	Legacy    *bool  `yaml:"legacy"`    // sign under the tag sha256-HEX.sig as well; true
 	// Identity is whom keyless signatures name.

@@ -78,7 +78,10 @@ func (a *adding) all(ctx context.Context) ([]*proposal, error) {
 		projects = append(projects, &work{proposal: &proposal{manifest: m}, choice: c})
 	}
 	err := each(ctx, a.reader, "staging", projects, func(w *work) error {
-		_, w.err = a.ask(manifest.HostOf(w.manifest.Source), func() error { return a.look(ctx, w.proposal, w.choice) })
+		asked, err := a.ask(manifest.HostOf(w.manifest.Source), func() error { return a.look(ctx, w.proposal, w.choice) })
+		if w.err = err; !asked {
+			w.err = errSkipped
+		}
 		return nil
 	})
 	var all []*proposal

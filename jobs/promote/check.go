@@ -23,7 +23,6 @@ import (
 	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/promotion"
 	"sigs.k8s.io/steward/internal/report"
-	"sigs.k8s.io/steward/internal/settings"
 )
 
 func checkCommand(deps Deps) *cobra.Command {
@@ -89,24 +88,17 @@ func (f *checkFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 	if err != nil {
 		return err
 	}
-	return f.compare(cmd, d, &tagged{Registry: registry, mirror: canonicalOf(config), tags: map[string]map[string]bool{}})
-}
-
-// canonicalOf is the mirror that has the signatures; "" where production is not signed.
-func canonicalOf(config *settings.Settings) string {
-	if config == nil || config.Promotion.Signing.Key == "" {
-		return ""
+	t := &tagged{Registry: registry, tags: map[string]map[string]bool{}}
+	if config != nil && config.Promotion.Signing.Key != "" {
+		t.mirror = canonicalMirror(config.Promotion, d.set)
 	}
-	if p := config.Promotion; p.Signing.Canonical != "" || len(p.Mirrors) == 0 {
-		return p.Signing.Canonical
-	}
-	return config.Promotion.Mirrors[0]
+	return f.compare(cmd, d, t)
 }
 
 // tagged remembers the tags of the canonical mirror, as they are listed.
 type tagged struct {
 	Registry
-	mirror string // "" for none
+	mirror string // "" where production is not signed
 
 	mu   sync.Mutex
 	tags map[string]map[string]bool // by path

@@ -39,6 +39,11 @@ func (s *shelf) Glance(_ context.Context, repository string) (manifest.Listing, 
 	return manifest.Listing{}, nil, manifest.ErrNoRepository
 }
 
+func (s *shelf) List(ctx context.Context, repository string) (manifest.Listing, error) {
+	l, _, err := s.Glance(ctx, repository)
+	return l, err
+}
+
 func (s *shelf) Resolve(_ context.Context, repository, reference string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,6 +93,27 @@ func TestGiveUp(t *testing.T) {
 	projects, err := c.Projects("")
 	if err != nil || len(projects) != 1 || projects[0].Count() != (promotion.Count{Images: readImages, Tags: readImages, Targets: readImages, Mirrors: 1}) {
 		t.Errorf("projects %+v, %v", projects, err)
+	}
+}
+
+// TestAddGivesUp: of a host that is down, the staging registries that were not asked any more are gaps as well.
+func TestAddGivesUp(t *testing.T) {
+	files := fstest.MapFS{}
+	for i := range giveUp + 2 {
+		files[fmt.Sprintf("r/manifests/p%d/promoter-manifest.yaml", i)] = &fstest.MapFile{Data: fmt.Appendf(nil, "registries:\n- {name: src.io/p%d, src: true}\n- name: a.pkg.dev/k/i\n", i)}
+		files[fmt.Sprintf("r/images/p%d/images.yaml", i)] = &fstest.MapFile{Data: fmt.Appendf(nil, "- {name: x, dmap: {\"sha256:%064d\": [v1]}}\n", i)}
+	}
+	set, _, err := manifest.Load(files, "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &shelf{down: "src.io", asked: map[string]int{}}
+	a := &adding{reader: newReader(s, 1, func(string, int, int) {}), declared: declared{set: set}, choose: func(string) (*choice, error) {
+		return &choice{named: []string{"x"}, tag: func(string) bool { return true }}, nil
+	}}
+	proposals, err := a.all(t.Context())
+	if err != nil || len(proposals) != 0 || s.asked["src.io"] != giveUp || len(a.cover.Gaps) != giveUp+2 {
+		t.Errorf("%d proposals, asked %v, gaps %v, %v", len(proposals), s.asked, a.cover.Gaps, err)
 	}
 }
 

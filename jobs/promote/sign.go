@@ -16,6 +16,7 @@ import (
 
 	"sigs.k8s.io/steward/internal/acl"
 	"sigs.k8s.io/steward/internal/attest"
+	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/settings"
 )
@@ -78,13 +79,7 @@ func (f *runFlags) signing(ctx context.Context, deps Deps, config *settings.Sett
 	if key == "" {
 		return s, nil
 	}
-	s.canonical = p.Signing.Canonical
-	if s.canonical == "" && len(p.Mirrors) > 0 {
-		s.canonical = p.Mirrors[0]
-	}
-	if s.canonical == "" && len(d.set.Mirrors) > 0 {
-		s.canonical = d.set.Mirrors[0]
-	}
+	s.canonical = canonicalMirror(p, d.set)
 	s.reference, s.old = cmp.Or(p.Signing.Reference, s.canonical), p.Signing.Old()
 	var err error
 	s.signer, err = deps.OpenSigner(ctx, SignWith{
@@ -94,6 +89,17 @@ func (f *runFlags) signing(ctx context.Context, deps Deps, config *settings.Sett
 		return nil, fmt.Errorf("signing: %w", err)
 	}
 	return s, nil
+}
+
+// canonicalMirror is the one that has the signatures (SIGN-2); "" where there is no mirror at all.
+func canonicalMirror(p settings.Promotion, set *manifest.Set) string {
+	if p.Signing.Canonical != "" {
+		return p.Signing.Canonical
+	}
+	if all := slices.Concat(p.Mirrors, set.Mirrors); len(all) > 0 {
+		return all[0]
+	}
+	return ""
 }
 
 // byPath does something for every image, repository by repository.
