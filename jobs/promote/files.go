@@ -152,16 +152,7 @@ func (f *filesFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 
 // conclude shows and keeps the result, and says how the run ended: 1 beats 3 beats 2.
 func (f *filesFlags) conclude(cmd *cobra.Command, r filesResult, failed error) error {
-	errs := []error{failed, r.write(cmd.OutOrStdout(), f.output)}
-	if f.artifacts != "" {
-		errs = append(errs, r.save(f.artifacts))
-	}
-	if f.metrics != "" {
-		if err := writeFile(f.metrics, r.metrics); err != nil {
-			errs = append(errs, fmt.Errorf("flag --metrics: %w", err))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(failed, outlets{f.output, f.artifacts, f.metrics}.put(cmd, r)); err != nil {
 		return err
 	}
 	switch {

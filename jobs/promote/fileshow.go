@@ -4,8 +4,6 @@
 package promote
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -105,33 +103,11 @@ func (r filesResult) options() report.Options {
 	return report.Options{Title: "promote files", Commit: r.Commit, Coverage: r.Coverage, Started: r.Started, Ended: r.Ended}
 }
 
-func (r filesResult) write(w io.Writer, format string) error {
-	out := bufio.NewWriter(w)
-	var err error
-	switch format {
-	case "json":
-		err = r.json(out)
-	case "markdown":
-		r.markdown(out)
-		err = report.Write(out, format, r.Findings, r.options())
-	default:
-		r.text(out)
-		err = report.Write(out, format, r.Findings, r.options())
-	}
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil {
-		return fmt.Errorf("show result: %w", err)
-	}
-	return nil
+func (r filesResult) report(w io.Writer, format string) error {
+	return report.Write(w, format, r.Findings, r.options())
 }
 
-func (r filesResult) json(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
-}
+func (r filesResult) json(w io.Writer) error { return encode(w, r) }
 
 // planned lists what a project lacks, one line a file.
 func (p filesProject) planned(code func(string) string) (lines []string) {
@@ -193,20 +169,12 @@ func (r filesResult) save(dir string) error {
 }
 
 // metrics writes the run's numbers in Prometheus' text format.
-func (r filesResult) metrics(w io.Writer) error {
-	complete := 0
-	if r.Complete {
-		complete = 1
-	}
-	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "# TYPE steward_promote_files_complete gauge\nsteward_promote_files_complete %d\n", complete)
-	fmt.Fprintf(out, "# TYPE steward_promote_files_ended_timestamp_seconds gauge\nsteward_promote_files_ended_timestamp_seconds %d\n", r.Ended.Unix())
-	fmt.Fprintf(out, "# TYPE steward_promote_files_duration_seconds gauge\nsteward_promote_files_duration_seconds %.3f\n", r.Ended.Sub(r.Started).Seconds())
-	fmt.Fprintf(out, "# TYPE steward_promote_files_sent_bytes gauge\nsteward_promote_files_sent_bytes %d\n", r.total().Bytes)
-	fmt.Fprintln(out, "# TYPE steward_promote_files_targets gauge")
+func (r filesResult) metrics(w io.Writer) {
+	gauges(w, "steward_promote_files", r.Complete, r.Started, r.Ended)
+	fmt.Fprintf(w, "# TYPE steward_promote_files_sent_bytes gauge\nsteward_promote_files_sent_bytes %d\n", r.total().Bytes)
+	fmt.Fprintln(w, "# TYPE steward_promote_files_targets gauge")
 	for _, p := range r.Projects {
-		fmt.Fprintf(out, "steward_promote_files_targets{project=%q,result=\"copied\"} %d\n", p.Name, p.Copied)
-		fmt.Fprintf(out, "steward_promote_files_targets{project=%q,result=\"left\"} %d\n", p.Name, p.Targets-p.Copied)
+		fmt.Fprintf(w, "steward_promote_files_targets{project=%q,result=\"copied\"} %d\n", p.Name, p.Copied)
+		fmt.Fprintf(w, "steward_promote_files_targets{project=%q,result=\"left\"} %d\n", p.Name, p.Targets-p.Copied)
 	}
-	return out.Flush()
 }

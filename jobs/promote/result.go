@@ -4,13 +4,10 @@
 package promote
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -118,16 +115,7 @@ func (r *runner) failures(p *projectResult) []finding.Finding {
 
 // conclude shows and keeps the result, and says how the run ended: 1 beats 3.
 func (f *runFlags) conclude(cmd *cobra.Command, r runResult, failed error) error {
-	errs := []error{failed, r.write(cmd.OutOrStdout(), f.output)}
-	if f.artifacts != "" {
-		errs = append(errs, r.save(f.artifacts))
-	}
-	if f.metrics != "" {
-		if err := writeFile(f.metrics, func(w io.Writer) error { r.metrics(w); return nil }); err != nil {
-			errs = append(errs, fmt.Errorf("flag --metrics: %w", err))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(failed, outlets{f.output, f.artifacts, f.metrics}.put(cmd, r)); err != nil {
 		return err
 	}
 	if !r.Complete {
@@ -140,33 +128,11 @@ func (r runResult) options() report.Options {
 	return report.Options{Title: "promote run", Commit: r.Commit, Coverage: r.Coverage, Started: r.Started, Ended: r.Ended}
 }
 
-func (r runResult) write(w io.Writer, format string) error {
-	out := bufio.NewWriter(w)
-	var err error
-	switch format {
-	case "json":
-		err = r.json(out)
-	case "markdown":
-		r.markdown(out)
-		err = report.Write(out, format, r.Findings, r.options())
-	default:
-		r.text(out)
-		err = report.Write(out, format, r.Findings, r.options())
-	}
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil {
-		return fmt.Errorf("show result: %w", err)
-	}
-	return nil
+func (r runResult) report(w io.Writer, format string) error {
+	return report.Write(w, format, r.Findings, r.options())
 }
 
-func (r runResult) json(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
-}
+func (r runResult) json(w io.Writer) error { return encode(w, r) }
 
 func (p *projectResult) state() string {
 	var parts []string
@@ -215,38 +181,9 @@ func (r runResult) save(dir string) error {
 	return errors.Join(err, writeFile(filepath.Join(dir, "promote.json"), r.json))
 }
 
-// saveReport writes findings in the forms that Prow shows.
-func saveReport(dir, junit string, found []finding.Finding, opts report.Options) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("save artifacts: %w", err)
-	}
-	var errs []error
-	for file, format := range map[string]string{junit: "junit", "report.json": "json", "report.html": "html"} {
-		errs = append(errs, writeFile(filepath.Join(dir, file), func(w io.Writer) error { return report.Write(w, format, found, opts) }))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("save artifacts: %w", err)
-	}
-	return nil
-}
-
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(f), f.Close())
-}
-
 // metrics writes the run's numbers in Prometheus' text format.
 func (r runResult) metrics(w io.Writer) {
-	complete := 0
-	if r.Complete {
-		complete = 1
-	}
-	fmt.Fprintf(w, "# TYPE steward_promote_complete gauge\nsteward_promote_complete %d\n", complete)
-	fmt.Fprintf(w, "# TYPE steward_promote_ended_timestamp_seconds gauge\nsteward_promote_ended_timestamp_seconds %d\n", r.Ended.Unix())
-	fmt.Fprintf(w, "# TYPE steward_promote_duration_seconds gauge\nsteward_promote_duration_seconds %.3f\n", r.Ended.Sub(r.Started).Seconds())
+	gauges(w, "steward_promote", r.Complete, r.Started, r.Ended)
 	fmt.Fprintln(w, "# TYPE steward_promote_targets gauge")
 	for _, m := range r.Mirrors {
 		fmt.Fprintf(w, "steward_promote_targets{mirror=%q,result=\"copied\"} %d\n", m.Name, m.Done)

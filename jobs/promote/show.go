@@ -4,7 +4,6 @@
 package promote
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -17,8 +16,6 @@ import (
 	"sigs.k8s.io/steward/internal/promotion"
 	"sigs.k8s.io/steward/internal/report"
 )
-
-func formats() []string { return []string{"text", "json", "markdown"} }
 
 // planVersion is raised when a field of the JSON form changes its meaning or goes.
 const planVersion = 1
@@ -71,23 +68,7 @@ func (p planned) file() planFile {
 
 // write shows a plan.
 func (p planned) write(w io.Writer, format string) error {
-	out := bufio.NewWriter(w)
-	f := p.file()
-	var err error
-	switch format {
-	case "json":
-		err = f.json(out)
-	case "markdown":
-		f.markdown(out)
-		err = p.report(out, format)
-	default:
-		f.text(out)
-		err = p.report(out, format)
-	}
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil {
+	if err := show(w, format, p.file()); err != nil {
 		return fmt.Errorf("show plan: %w", err)
 	}
 	return nil
@@ -128,11 +109,11 @@ func (f planFile) json(w io.Writer) error {
 }
 
 // report shows what is wrong, where anything is.
-func (p planned) report(w io.Writer, format string) error {
-	if p.complete() && len(p.coverage) == 0 {
+func (f planFile) report(w io.Writer, format string) error {
+	if f.Complete && len(f.Coverage) == 0 {
 		return nil
 	}
-	return report.Write(w, format, p.findings, report.Options{Title: "promote plan", Commit: p.commit, Coverage: p.coverage})
+	return report.Write(w, format, f.Findings, report.Options{Title: "promote plan", Commit: f.Commit, Coverage: f.Coverage})
 }
 
 // What is shown to people of one project.
