@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -521,15 +522,21 @@ func TestRowsAgainstDiscovery(t *testing.T) { // GS-7
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "google.golang.org/api").Output()
 	dir := strings.TrimSpace(string(out))
 	if err != nil || dir == "" {
-		t.Skipf("the module google.golang.org/api, which has the descriptions, is not here: %v", err)
+		t.Fatalf("the module google.golang.org/api, which has the descriptions, is not here: %v", err)
 	}
 	undescribed := []string{"lustre"} // of which the module has none
 	known := map[string]discovery{}
 	for _, r := range append(rows(), keyInventory()) {
+		if r.split != nil {
+			continue // it has no list of its own: its items stand in those of its parent
+		}
 		t.Run(r.name, func(t *testing.T) {
 			service := strings.TrimSuffix(r.api, ".googleapis.com")
-			if slices.Contains(undescribed, service) || r.split != nil {
-				t.Skip("not described")
+			if slices.Contains(undescribed, service) {
+				if _, err := os.Stat(filepath.Join(dir, service)); err == nil {
+					t.Error("the module describes it by now")
+				}
+				t.Skip("the module has no description of " + service)
 			}
 			if _, ok := known[service]; !ok {
 				known[service] = described(t, dir, service, path.Base(r.base))
