@@ -158,6 +158,15 @@ func (f *addFlags) chooser(config *settings.Settings) func(project string) (*cho
 // write shows what was found, and does it where that is confirmed.
 func (f *addFlags) write(cmd *cobra.Command, deps Deps, config *settings.Settings, d declared, proposals []*proposal) error {
 	out := cmd.OutOrStdout()
+	var pulls Pulls
+	if f.confirm && f.pull != "" {
+		github := f.github
+		github.Unreviewed = config.Unreviewed
+		var err error
+		if pulls, err = deps.OpenGitHub(github); err != nil {
+			return fmt.Errorf("flag --github-token-path: %w", err)
+		}
+	}
 	open, errs := 0, []error(nil)
 	for _, p := range proposals {
 		p.show(out)
@@ -170,7 +179,7 @@ func (f *addFlags) write(cmd *cobra.Command, deps Deps, config *settings.Setting
 		case err != nil:
 		case !f.confirm:
 		case f.pull != "":
-			err = f.propose(cmd, deps, config, d, p, content)
+			err = f.propose(cmd, pulls, d.commit, p, content)
 		default:
 			err = replaceFile(filepath.Join(f.dir, p.manifest.Images), content, 0o644)
 		}
@@ -188,20 +197,12 @@ func (f *addFlags) write(cmd *cobra.Command, deps Deps, config *settings.Setting
 }
 
 // propose opens the pull request of a project.
-func (f *addFlags) propose(cmd *cobra.Command, deps Deps, config *settings.Settings, d declared, p *proposal, content []byte) error {
-	ctx := cmd.Context()
+func (f *addFlags) propose(cmd *cobra.Command, pulls Pulls, commit string, p *proposal, content []byte) error {
 	repo, err := thread.ParseRepo(f.pull)
 	if err != nil {
 		return err
 	}
-	github := f.github
-	github.Unreviewed = config.Unreviewed
-	pulls, err := deps.OpenGitHub(github)
-	if err != nil {
-		return fmt.Errorf("flag --github-token-path: %w", err)
-	}
-	pull := p.pull(f.base, d.commit, content)
-	address, opened, err := pulls.Propose(ctx, repo, pull, p.prefix())
+	address, opened, err := pulls.Propose(cmd.Context(), repo, p.pull(f.base, commit, content), p.prefix())
 	switch {
 	case err != nil:
 		return err

@@ -124,8 +124,7 @@ func (r *fileRun) openJournal(ctx context.Context, store state.Store) (before st
 		return "", err
 	}
 	if r.held != nil {
-		f := runFlags{planFlags: planFlags{tree: tree{dir: r.flags.dir}}}
-		if err := f.refuseOlder(ctx, r.deps, r.journal, r.commit); err != nil {
+		if err := r.brake.tree.refuseOlder(ctx, r.deps, r.journal, r.commit); err != nil {
 			return "", err
 		}
 	}

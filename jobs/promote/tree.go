@@ -168,3 +168,19 @@ func (d declared) concerns(file string) bool {
 	}
 	return false
 }
+
+// refuseOlder keeps a run from going back behind the last one.
+func (t *tree) refuseOlder(ctx context.Context, deps Deps, j *journal, commit string) error {
+	last, err := j.last(ctx)
+	if err != nil || last == "" || last == commit {
+		return err
+	}
+	follows, err := deps.Ancestor(ctx, t.dir, last, commit)
+	if err != nil {
+		return fmt.Errorf("compare with the last commit that was promoted (fetch it, or remove %s from --state if it is gone for good): %w", appliedKey, err)
+	}
+	if !follows {
+		return fmt.Errorf("commit %s does not contain %s, the last one that was promoted: give --rev a newer one", commit, last)
+	}
+	return nil
+}
