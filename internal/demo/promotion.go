@@ -7,11 +7,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -116,15 +113,9 @@ func pushSite(ctx context.Context, s *stage) (string, error) {
 }
 
 // promoteArgs completes the arguments of "steward promote": the repository, the registries, and for a run where its state is.
-func (s *stage) promoteArgs(ctx context.Context, args []string) ([]string, error) {
-	// The fake GitHub brings its repository on disk up to date when a git program asks.
-	if _, err := request(ctx, http.MethodGet, s.url+"/"+repo+"/info/refs?service=git-upload-pack", nil); err != nil {
-		return nil, err
-	}
-	// It keeps the objects of all its repositories in one place.
-	dir := filepath.Join(s.dir, "git", repo+".git")
-	alternates := filepath.Join(dir, "objects", "info", "alternates")
-	err := errors.Join(os.MkdirAll(filepath.Dir(alternates), 0o700), os.WriteFile(alternates, []byte(filepath.Join(s.dir, "git", "objects")+"\n"), 0o600))
+func (s *stage) promoteArgs(args []string) ([]string, error) {
+	owner, name, _ := strings.Cut(repo, "/")
+	dir, err := s.fake.Export(owner, name)
 	if err != nil {
 		return nil, err
 	}

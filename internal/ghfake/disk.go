@@ -41,6 +41,23 @@ func (d *disk) objects() string { return filepath.Join(d.dir, "objects") }
 
 func (d *disk) repo(r *repo) string { return filepath.Join(d.dir, r.Owner, r.Name+".git") }
 
+// ErrNoGit is in the error of what needs a git program where this machine has none.
+var ErrNoGit = exec.ErrNotFound
+
+// Export writes all repositories to the disk as they are now and returns the directory of one, which is there, for git
+// programs of this machine to read. Nothing of it changes memory.
+func (s *Server) Export(owner, name string) (dir string, err error) {
+	s.git.Lock()
+	defer s.git.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.st.repo(owner, name)
+	if r == nil {
+		return "", fmt.Errorf("export: there is no repository %s/%s", owner, name)
+	}
+	return s.disk.repo(r), s.export()
+}
+
 // git runs a git program on the shared objects, deaf to the user's settings.
 func (d *disk) git(in io.Reader, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(context.Background(), "git", args...)
@@ -142,7 +159,7 @@ func (s *Server) exportRefs(r *repo) error {
 	if err := os.RemoveAll(filepath.Join(dir, "refs")); err != nil {
 		return err
 	}
-	for _, sub := range []string{"refs/heads", "objects"} {
+	for _, sub := range []string{"refs/heads", "objects/info"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return err
 		}
@@ -158,6 +175,7 @@ func (s *Server) exportRefs(r *repo) error {
 		writeFile(filepath.Join(dir, "packed-refs"), packed.String()),
 		writeFile(filepath.Join(dir, "HEAD"), "ref: refs/heads/"+r.DefaultBranch+"\n"),
 		writeFile(filepath.Join(dir, "config"), config),
+		writeFile(filepath.Join(dir, "objects", "info", "alternates"), s.disk.objects()+"\n"),
 	)
 }
 
