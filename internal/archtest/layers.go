@@ -33,7 +33,7 @@ func layers() []layer {
 			name: "domain",
 			folders: in("internal", "finding", "plan", "report", "command", "acl", "asset", "manifest", "lease",
 				"zone", "risk", "staffing", "ticket", "rota", "settings", "freeze", "gitfs", "markdown", "plugin", "policy", "spell",
-				"thread", "audit", "ack", "pace", "secret", "state", "web", "sweep", "leasepage", "leaselint", "copier", "promotion", "imageaudit", "filestore", "filestore/*", "attest"),
+				"thread", "audit", "ack", "pace", "secret", "state", "web", "sweep", "leasepage", "leaselint", "copier", "blobs", "promotion", "imageaudit", "filestore", "filestore/*", "attest"),
 			imports: []string{"domain"}, without: effects, outside: parsers,
 		},
 		// The example community is files and nothing else.

@@ -30,6 +30,7 @@ const (
 	RulePlatforms = "PROMOTE-8"  // an image without a platform that its forerunner has
 	RuleSigner    = "PROMOTE-9"  // a staging image that is not signed as it has to be
 	RuleUnsigned  = "PROMOTE-10" // an image in production without a signature
+	RuleBlobs     = "PROMOTE-11" // images in production that a bucket of blobs lacks
 )
 
 // Copy is one image of one project that is missing on some mirrors, in the same way on

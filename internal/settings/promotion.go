@@ -25,6 +25,8 @@ type Promotion struct {
 	// Files are trees of file manifests, and Stores where files may go; none: anywhere.
 	Files  []string `yaml:"files"`
 	Stores []string `yaml:"stores"`
+	// Blobs are buckets that get the blobs of what is in production, in the layout of registry.k8s.io.
+	Blobs []string `yaml:"blobs"`
 	// Sources are patterns of the hosts that steward-hook may ask about staging images.
 	Sources   []string `yaml:"sources"`
 	Retention Duration `yaml:"retention"` // how long staging keeps an image; 0: not known
@@ -62,9 +64,11 @@ func (p Promotion) problems() []error {
 			all = append(all, fmt.Errorf("files: %q is not a folder of the repository", f))
 		}
 	}
-	for _, s := range p.Stores {
-		if !manifest.IsStore(s) {
-			all = append(all, fmt.Errorf("stores: %q is not gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or file:///DIR", s))
+	for key, bases := range map[string][]string{"stores": p.Stores, "blobs": p.Blobs} {
+		for _, s := range bases {
+			if !manifest.IsStore(s) {
+				all = append(all, fmt.Errorf("%s: %q is not gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or file:///DIR", key, s))
+			}
 		}
 	}
 	for i, m := range p.Mirrors {

@@ -65,7 +65,7 @@ func (f *checkFlags) register(cmd *cobra.Command) {
 	f.out.Register(cmd)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.release, "release", nil, "the hash that a brake printed, so that what is missing is reported one by one")
-	flags.StringVar(&f.config, "config", "", "steward.yaml; where it says that production is signed, images without a signature are reported")
+	flags.StringVar(&f.config, "config", "", "steward.yaml; where it says that production is signed, images without a signature are reported, and what its buckets of blobs lack")
 	flags.StringVar(&f.artifacts, "artifacts", os.Getenv("ARTIFACTS"), "directory for junit_promote_check.xml, report.json and report.html; default $ARTIFACTS")
 	_ = cmd.MarkFlagDirname("dir") // these fail for unknown flags only
 	_ = cmd.MarkFlagDirname("artifacts")
@@ -89,16 +89,25 @@ func (f *checkFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 		return err
 	}
 	t := &tagged{Registry: registry, tags: map[string]map[string]bool{}}
-	if config != nil && config.Promotion.Signing.Key != "" {
+	if config == nil {
+		return f.compare(cmd, d, t, nil)
+	}
+	b, closed, err := openBuckets(cmd.Context(), deps, config.Promotion.Blobs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closed()) }()
+	if t.signed = config.Promotion.Signing.Key != ""; t.signed || b != nil {
 		t.mirror = canonicalMirror(config.Promotion, d.set)
 	}
-	return f.compare(cmd, d, t)
+	return f.compare(cmd, d, t, b)
 }
 
 // tagged remembers the tags of the canonical mirror, as they are listed.
 type tagged struct {
 	Registry
-	mirror string // "" where production is not signed
+	mirror string // "" where nobody wants to know
+	signed bool   // production is to be
 
 	mu   sync.Mutex
 	tags map[string]map[string]bool // by path
@@ -124,25 +133,33 @@ func (t *tagged) List(ctx context.Context, repository string) (manifest.Listing,
 	return l, nil
 }
 
-// unsigned reports declared images that are on the canonical mirror and have nothing under the tag for signatures.
-func (t *tagged) unsigned(set *manifest.Set) (found []finding.Finding) {
+// promoted calls do for every declared image that is on the canonical mirror.
+func (t *tagged) promoted(set *manifest.Set, do func(m *manifest.Manifest, path string, d manifest.Digest)) {
 	for _, image := range set.Images {
-		tags := t.tags[image.Path]
 		for _, part := range image.Parts {
 			for _, d := range part.Entry.Digests {
-				if tags[d.Digest] && !tags[attest.SignatureTag(d.Digest)] {
-					found = append(found, finding.Finding{
-						Rule: promotion.RuleUnsigned, Severity: finding.Error, Object: image.Path + "@" + d.Digest, File: part.Manifest.Images, Line: d.Line,
-						Message: "there is no signature of it on the canonical mirror", Fix: "steward promote run --repair signs it",
-					})
+				if t.tags[image.Path][d.Digest] {
+					do(part.Manifest, image.Path, d)
 				}
 			}
 		}
 	}
+}
+
+// unsigned reports images that are on the canonical mirror and have nothing under the tag for signatures.
+func (t *tagged) unsigned(set *manifest.Set) (found []finding.Finding) {
+	t.promoted(set, func(m *manifest.Manifest, path string, d manifest.Digest) {
+		if !t.tags[path][attest.SignatureTag(d.Digest)] {
+			found = append(found, finding.Finding{
+				Rule: promotion.RuleUnsigned, Severity: finding.Error, Object: path + "@" + d.Digest, File: m.Images, Line: d.Line,
+				Message: "there is no signature of it on the canonical mirror", Fix: "steward promote run --repair signs it",
+			})
+		}
+	})
 	return found
 }
 
-func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry *tagged) error {
+func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry *tagged, b *buckets) error {
 	var only map[string]bool
 	if d.scope != nil {
 		only = d.scope.Projects
@@ -156,9 +173,16 @@ func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry *tagged) e
 	if err != nil {
 		return err
 	}
-	found := slices.Concat(d.said(), out.Findings, registry.unsigned(d.set))
+	found, cover := slices.Concat(d.said(), out.Findings), []finding.Coverage{out.Coverage}
+	if registry.signed {
+		found = append(found, registry.unsigned(d.set)...)
+	}
+	if b != nil {
+		cover = append(cover, b.read(cmd.Context()))
+		found = append(found, b.gather(registry, d.set)...)
+	}
 	finding.Sort(found)
-	opts := report.Options{Title: "promote check", Commit: d.commit, Coverage: []finding.Coverage{out.Coverage}}
+	opts := report.Options{Title: "promote check", Commit: d.commit, Coverage: cover}
 	if f.out.Text() {
 		c.table(cmd)
 	}
@@ -174,7 +198,7 @@ func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry *tagged) e
 		return verdict
 	case out.Held != nil:
 		return &job.Exit{Code: job.Incomplete, Message: fmt.Sprintf("promote check: %d of %d declared digests and tags seem to be gone; --release %s reports them one by one", out.Held.Absent, out.Held.Declared, out.Held.Hash)}
-	case !out.Coverage.Complete():
+	case !finding.Complete(cover):
 		return &job.Exit{Code: job.Incomplete, Message: "promote check: not everything could be read"}
 	}
 	return verdict

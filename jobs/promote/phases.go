@@ -12,11 +12,12 @@ import (
 	"sigs.k8s.io/steward/internal/manifest"
 )
 
-// The phases of a run, in their order. Those behind the copy are there where a key is.
+// The phases of a run, in their order. Signing is there where a key is, blobs where buckets are.
 const (
 	copyPhase   = "copy"
 	signPhase   = "sign"
 	attestPhase = "attest"
+	blobsPhase  = "blobs"
 )
 
 // phase is something that is done for images after they are in production. What was not
@@ -39,14 +40,18 @@ type work struct {
 }
 
 // allPhases is the visible list of names.
-func allPhases() []string { return []string{copyPhase, signPhase, attestPhase} }
+func allPhases() []string { return []string{copyPhase, signPhase, attestPhase, blobsPhase} }
 
-// laterPhases are those behind the copy; none where nothing is signed.
-func laterPhases(s *signing) []phase {
-	if s == nil || s.signer == nil {
-		return nil
+// laterPhases are those behind the copy that can be done; b is nil where there are no buckets. Blobs are the last: what was
+// signed goes with them.
+func laterPhases(s *signing, b *buckets) (all []phase) {
+	if s.signer != nil {
+		all = append(all, phase{signPhase, s.sign}, phase{attestPhase, s.attest})
 	}
-	return []phase{{signPhase, s.sign}, {attestPhase, s.attest}}
+	if b != nil {
+		all = append(all, phase{blobsPhase, b.bring})
+	}
+	return all
 }
 
 // choosePhases returns the phases of a run: those of the flag, or all that can be done.
@@ -59,7 +64,11 @@ func choosePhases(chosen []string, later []phase) ([]string, error) {
 		return can, nil
 	}
 	for _, c := range chosen {
-		if !slices.Contains(can, c) {
+		switch {
+		case slices.Contains(can, c):
+		case c == blobsPhase:
+			return nil, fmt.Errorf("flag --phases: there is no bucket for %s: name one in --config (promotion.blobs)", c)
+		default:
 			return nil, fmt.Errorf("flag --phases: there is no key for %s: name one by --sign-key, or in --config (promotion.signing)", c)
 		}
 	}

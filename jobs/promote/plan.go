@@ -74,7 +74,7 @@ type planFlags struct {
 	connection
 	inventory string
 	output    string
-	canonical string // mirror in which unsigned images are looked for; "" for none
+	repairs   repairs
 }
 
 func (f *planFlags) register(cmd *cobra.Command, rev string) {
@@ -103,7 +103,7 @@ type planned struct {
 	projects []*promotion.Project
 	coverage []finding.Coverage // none where an inventory was read
 	findings []finding.Finding
-	unsigned []unsigned // where it was looked for
+	lacking  []lacking // where it was looked for
 }
 
 // make reads what is declared and what is there, and compares.
@@ -131,9 +131,9 @@ func (f *planFlags) compare(ctx context.Context, d declared, registry Registry, 
 	} else {
 		var cover finding.Coverage
 		r := newReader(registry, f.parallel, progress.read)
-		r.canonical = f.canonical
+		r.repairs = f.repairs
 		cover, err = r.compare(ctx, c)
-		p.coverage, p.unsigned = []finding.Coverage{cover}, r.unsigned
+		p.coverage, p.lacking = []finding.Coverage{cover}, r.lacking
 		progress.end()
 	}
 	if err != nil {

@@ -30,17 +30,26 @@ type reader struct {
 	parallel int
 	tell     func(part string, done, total int)
 
-	// canonical is the mirror in which unsigned images are looked for; "" for none.
-	canonical string
+	repairs repairs
 
-	mu       sync.Mutex
-	hosts    map[string]*hostState
-	cover    finding.Coverage
-	unsigned []unsigned
+	mu      sync.Mutex
+	hosts   map[string]*hostState
+	cover   finding.Coverage
+	lacking []lacking
 }
 
-// unsigned is a declared image that is there, and nothing stands under the tag for its signatures.
-type unsigned struct{ path, digest string }
+// repairs is what is looked for in images that are there. The zero value is nothing.
+type repairs struct {
+	canonical string // mirror that is looked at
+	sign      bool   // nothing stands under the tag for signatures
+	buckets   *buckets
+}
+
+// lacking is a declared image that is there, and lacks something that phases behind the copy make.
+type lacking struct {
+	path, digest string
+	phases       []string
+}
 
 // hostState is what was learned about a host.
 type hostState struct {
@@ -184,15 +193,25 @@ func (r *reader) mirror(ctx context.Context, c *promotion.Comparison, repo promo
 	return nil
 }
 
-// missing finds what is unsigned in a repository of the canonical mirror. It is to be called with the lock.
+// missing finds what images in a repository of the canonical mirror lack. It is to be called with the lock.
 func (r *reader) missing(repo promotion.Repository, l manifest.Listing, tags []string) {
-	path, ours := strings.CutPrefix(repo.Name, r.canonical+"/")
-	if r.canonical == "" || !ours {
+	path, ours := strings.CutPrefix(repo.Name, r.repairs.canonical+"/")
+	if r.repairs.canonical == "" || !ours {
 		return
 	}
 	for _, digest := range repo.Digests {
-		if _, there := l.Digests[digest]; there && !slices.Contains(tags, attest.SignatureTag(digest)) {
-			r.unsigned = append(r.unsigned, unsigned{path, digest})
+		if _, there := l.Digests[digest]; !there {
+			continue
+		}
+		var phases []string
+		if r.repairs.sign && !slices.Contains(tags, attest.SignatureTag(digest)) {
+			phases = append(phases, signPhase, attestPhase)
+		}
+		if r.repairs.buckets != nil && r.repairs.buckets.lacks(digest) {
+			phases = append(phases, blobsPhase)
+		}
+		if len(phases) > 0 {
+			r.lacking = append(r.lacking, lacking{path, digest, phases})
 		}
 	}
 }

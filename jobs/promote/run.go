@@ -15,7 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/steward/internal/copier"
+	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/job"
+	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/state"
 )
 
@@ -71,7 +73,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.config, "config", "", "steward.yaml, which says what the scopes of freeze.yaml are; without it only the scope all is known, and any other freezes everything")
 	flags.DurationVar(&f.lockFor, "lock-for", time.Minute, "how long the lock of a run that died is respected, and waited for")
 	flags.StringSliceVar(&f.phases, "phases", nil, "what is done, of "+strings.Join(allPhases(), ", ")+"; what is not stays to be done; default all that can be")
-	flags.BoolVar(&f.repair, "repair", false, "sign and attest also what is in production already and has no signature under its tag")
+	flags.BoolVar(&f.repair, "repair", false, "sign and attest also what is in production already and has no signature under its tag, and bring blobs that buckets lack")
 	f.keys.register(cmd)
 	flags.StringVar(&f.spool, "spool", "", "directory for layers on their way; default the system's for temporary files")
 	flags.BoolVar(&f.attached, "attached", true, "take along what is attached to an image in its source: signatures, attestations, bills of materials")
@@ -184,12 +186,25 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 	if err := f.refuseOlder(ctx, deps, j, d.commit); err != nil {
 		return err
 	}
-	r, err := f.runner(ctx, deps, j, d)
+	config, err := settingsOf(f.config)
+	if err != nil {
+		return err
+	}
+	b, closed, err := f.buckets(ctx, deps, config, d)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closed()) }()
+	r, err := f.runner(ctx, deps, j, d, config, b)
 	if err != nil {
 		return err
 	}
 	r.progress = newProgress(cmd.ErrOrStderr())
 	d.widen(j)
+	var cover []finding.Coverage
+	if f.repairs.buckets != nil {
+		cover = append(cover, b.read(ctx))
+	}
 	r.planned, err = f.compare(ctx, d, r.registry, r.progress)
 	switch {
 	case held.Lost() != nil:
@@ -199,6 +214,7 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 	case err != nil:
 		return err
 	}
+	r.coverage = append(r.coverage, cover...)
 	r.mend()
 	if err := r.intend(ctx); err != nil {
 		return err
@@ -214,17 +230,25 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 	return f.conclude(cmd, r.result(started, deps.now(), ctx.Err() != nil), failed)
 }
 
-// runner makes what does a plan, of flags and settings. It asks nobody but where the keys are.
-func (f *runFlags) runner(ctx context.Context, deps Deps, j *journal, d declared) (*runner, error) {
-	config, err := settingsOf(f.config)
-	if err != nil {
-		return nil, err
+// buckets opens those of the settings.
+func (f *runFlags) buckets(ctx context.Context, deps Deps, config *settings.Settings, d declared) (*buckets, func() error, error) {
+	if config == nil {
+		return openBuckets(ctx, deps, nil)
 	}
+	b, done, err := openBuckets(ctx, deps, config.Promotion.Blobs)
+	if b != nil {
+		b.canonical = canonicalMirror(config.Promotion, d.set)
+	}
+	return b, done, err
+}
+
+// runner makes what does a plan, of flags and settings. It asks nobody but where the keys are.
+func (f *runFlags) runner(ctx context.Context, deps Deps, j *journal, d declared, config *settings.Settings, b *buckets) (*runner, error) {
 	signing, err := f.signing(ctx, deps, config, d)
 	if err != nil {
 		return nil, err
 	}
-	later := laterPhases(signing)
+	later := laterPhases(signing, b)
 	chosen, err := choosePhases(f.phases, later)
 	if err != nil {
 		return nil, err
@@ -233,9 +257,10 @@ func (f *runFlags) runner(ctx context.Context, deps Deps, j *journal, d declared
 	if err != nil {
 		return nil, err
 	}
+	opts := copier.Options{Dir: f.spool, Attached: f.attached}
 	r := &runner{
 		deps: deps, journal: j, registry: registry, brake: brake{f.tree, deps, scopesIn(config)}, signing: signing,
-		copier:  copier.New(registry, registry, copier.Options{Dir: f.spool, Attached: f.attached}),
+		copier:  copier.New(registry, registry, opts),
 		copying: slices.Contains(chosen, copyPhase), all: []string{copyPhase}, results: map[string]*projectResult{},
 	}
 	for _, p := range later {
@@ -244,8 +269,14 @@ func (f *runFlags) runner(ctx context.Context, deps Deps, j *journal, d declared
 			r.phases = append(r.phases, p)
 		}
 	}
-	if f.repair && signing.signer != nil {
-		f.canonical = signing.canonical
+	if b != nil {
+		b.copier = copier.New(registry, b, opts)
+	}
+	if f.repair {
+		f.repairs = repairs{signing.canonical, signing.signer != nil, b}
+		if b != nil {
+			f.repairs.canonical = b.canonical
+		}
 	}
 	return r, nil
 }

@@ -252,18 +252,18 @@ func (r *runner) intend(ctx context.Context) error {
 	return nil
 }
 
-// mend puts what is in production without a signature into the journal, for the phases behind the copy.
+// mend puts what is in production and lacks something into the journal, for the phases behind the copy.
 func (r *runner) mend() {
-	for _, u := range r.unsigned {
-		image := r.set.Image(u.path)
+	for _, l := range r.lacking {
+		image := r.set.Image(l.path)
 		if image == nil {
 			continue
 		}
 		for _, part := range image.Parts {
-			left := pending{Path: u.path, Digest: u.digest, Source: part.Manifest.Source + "/" + part.Entry.Name, Commit: r.commit, Phases: r.all[1:]}
+			left := pending{Path: l.path, Digest: l.digest, Source: part.Manifest.Source + "/" + part.Entry.Name, Commit: r.commit, Phases: l.phases}
 			_, known := r.journal.projects[part.Manifest.Name][left.key()]
 			inScope := r.scope == nil || r.scope.Projects == nil || r.scope.Projects[part.Manifest.Name]
-			if !known && inScope && slices.ContainsFunc(part.Entry.Digests, func(d manifest.Digest) bool { return d.Digest == u.digest }) {
+			if !known && inScope && slices.ContainsFunc(part.Entry.Digests, func(d manifest.Digest) bool { return d.Digest == l.digest }) {
 				r.journal.put(part.Manifest.Name, left)
 				break
 			}

@@ -62,7 +62,8 @@ func TestScripts(t *testing.T) {
 				ts.Check(os.WriteFile(ts.MkAbs(file), []byte(os.Expand(ts.ReadFile(file), ts.Getenv)), 0o600))
 			}
 		},
-		"holds": func(ts *testscript.TestScript, neg bool, args []string) { holds(ts, of(ts), neg, args) },
+		"layout": func(ts *testscript.TestScript, _ bool, args []string) { layout(ts, args[0]) },
+		"holds":  func(ts *testscript.TestScript, neg bool, args []string) { holds(ts, of(ts), neg, args) },
 		"keypair": func(ts *testscript.TestScript, _ bool, args []string) {
 			for _, name := range args {
 				ts.Check(keyPair(ts.MkAbs(name)))

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sigs.k8s.io/steward/internal/attest"
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/registry"
 	"sigs.k8s.io/steward/internal/secret"
 	"sigs.k8s.io/steward/internal/signing"
@@ -43,7 +44,7 @@ func keyPair(path string) error {
 }
 
 func client(r *registries) (*registry.Registry, error) {
-	return registry.New(registry.Options{Endpoints: map[string]string{"*": r.address()}})
+	return registry.New(registry.Options{Pace: pace.Options{Rate: 10_000}, Endpoints: map[string]string{"*": r.address()}})
 }
 
 // signs signs as somebody else does, in the old layout.
