@@ -42,8 +42,6 @@ func TestMain(m *testing.M) {
 		err = serveRegistries(os.Getenv("STEWARD_PROMOTE_RELEASE"), os.Stdout)
 	case "copier":
 		err = copyRelease(os.Getenv("STEWARD_PROMOTE_WORLD"))
-	case "kpromo":
-		err = promoteAsBefore(os.Args[1], os.Args[2])
 	default:
 		os.Exit(m.Run())
 	}

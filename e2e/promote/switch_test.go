@@ -7,7 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	oldrand "math/rand"
+	"math/rand/v2"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -16,64 +17,15 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"sigs.k8s.io/steward/e2e/toolbin"
 	"sigs.k8s.io/steward/internal/cloudfake"
-	"sigs.k8s.io/steward/internal/manifest"
 )
-
-// promoteAsBefore is a stand-in for kpromo: it copies what thin manifests declare, edge by edge, and says how many.
-func promoteAsBefore(dir, address string) error {
-	set, _, err := manifest.Load(os.DirFS(dir), ".")
-	if err != nil {
-		return err
-	}
-	copied := 0
-	for _, m := range set.Manifests {
-		for _, d := range m.Destinations {
-			for _, e := range m.Entries {
-				for _, digest := range e.Digests {
-					for _, tag := range digest.Tags {
-						did, err := edge(address, m.Source+"/"+e.Name+"@"+digest.Digest, d.Name+"/"+e.Name+":"+tag.Name)
-						if err != nil {
-							return err
-						}
-						copied += did
-					}
-				}
-			}
-		}
-	}
-	fmt.Println("edges promoted:", copied)
-	return nil
-}
-
-func edge(address, from, to string) (int, error) {
-	// The registries take the name of one as the first part of a path.
-	source, err := name.NewDigest(address + "/" + from)
-	if err != nil {
-		return 0, err
-	}
-	target, err := name.NewTag(address + "/" + to)
-	if err != nil {
-		return 0, err
-	}
-	var refused *transport.Error
-	switch _, err := remote.Head(target); {
-	case err == nil:
-		return 0, nil
-	case !errors.As(err, &refused) || refused.StatusCode != http.StatusNotFound:
-		return 0, err
-	}
-	image, err := remote.Image(source)
-	if err != nil {
-		return 0, err
-	}
-	return 1, remote.Write(target, image)
-}
 
 // switchStage is a machine with both programs, and registries.
 type switchStage struct {
@@ -93,16 +45,22 @@ func newSwitchStage(t *testing.T) *switchStage {
 	if err != nil {
 		t.Fatal(err)
 	}
+	promoter, _, err := toolbin.Build(t.Context(), root, "kpromo")
+	if err != nil {
+		t.Fatal(err)
+	}
 	bin := filepath.Join(s.dir, "bin")
 	if out, err := exec.Command("go", "build", "-C", root, "-o", filepath.Join(bin, "real-steward"), "./cmd/steward").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	s.write("bin/steward", "#!/bin/sh\nexec real-steward \"$@\" --registry '*="+s.address+"'\n")
-	s.write("bin/kpromo", "#!/bin/sh\n[ \"$1 $2 $4\" = 'cip --thin-manifest-dir --confirm' ] || exit 9\nSTEWARD_PROMOTE_ROLE=kpromo exec "+self+" \"$3\" "+s.address+"\n")
+	s.write("bin/kpromo", "#!/bin/sh\nKPROMO_REGISTRIES="+s.address+" exec "+filepath.Join(promoter, "offline")+" \"$@\"\n")
+	return s
+}
+
+// tools declares a project of three images that nobody has promoted.
+func (s *switchStage) tools() {
+	s.t.Helper()
 	images := ""
 	for i := range 3 {
 		digest := s.push("us-docker.pkg.dev/staging/tools/tool", fmt.Sprint("v", i))
@@ -111,8 +69,12 @@ func newSwitchStage(t *testing.T) *switchStage {
 	s.write("k8s.io/registry.k8s.io/images/tools/images.yaml", "- name: tool\n  dmap:\n"+images)
 	s.write("k8s.io/registry.k8s.io/manifests/tools/promoter-manifest.yaml",
 		"registries:\n- {name: us-docker.pkg.dev/staging/tools, src: true}\n- name: us-docker.pkg.dev/prod/images\n- name: europe-docker.pkg.dev/prod/images\n")
+	s.commit()
+}
+
+func (s *switchStage) commit() {
+	s.t.Helper()
 	s.sh("cd k8s.io && git init -q -b main && git add -A && git -c user.name=t -c user.email=t@example.com commit -q -m all")
-	return s
 }
 
 func (s *switchStage) push(repository, tag string) string {
@@ -173,12 +135,14 @@ func section(t *testing.T, page, heading string) []string {
 }
 
 // TestSwitchPage runs the commands of docs/switch-kpromo.md as they stand there: beside the promoter, in its place, and back.
+// The promoter is the real one, without what it asks Sigstore's servers (tools/kpromo).
 func TestSwitchPage(t *testing.T) {
 	raw, err := os.ReadFile("../../docs/switch-kpromo.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	page, s := string(raw), newSwitchStage(t)
+	s.tools()
 
 	beside := section(t, page, "## Run beside it")
 	if len(beside) != 3 {
@@ -193,7 +157,7 @@ func TestSwitchPage(t *testing.T) {
 	if err != nil || shadow.Total.Targets != 6 || shadow.Total.Tags != 3 {
 		t.Fatalf("%+v, %v", shadow, err)
 	}
-	if out := s.sh(beside[1]); !strings.Contains(out, "edges promoted: 6") {
+	if out := s.sh(beside[1]); !strings.Contains(out, "edges to promote: 6") {
 		t.Errorf("the promoter: %s", out)
 	}
 	if out := s.sh(beside[2]); !strings.Contains(out, "nothing is to be copied") || !strings.Contains(out, "promote check: no findings") {
@@ -209,7 +173,115 @@ func TestSwitchPage(t *testing.T) {
 			t.Errorf("taken over: %q is missing in\n%s", want, out)
 		}
 	}
-	if out := s.sh(strings.Join(section(t, page, "## Hand it back"), "\n")); !strings.Contains(out, "edges promoted: 0") || !strings.Contains(out, "nothing is to be copied") {
+	if out := s.sh(strings.Join(section(t, page, "## Hand it back"), "\n")); !strings.Contains(out, "edges to promote: 0") || !strings.Contains(out, "nothing is to be copied") {
 		t.Errorf("handed back: %s", out)
 	}
+}
+
+// TestSameProduction lets the promoter and us promote the same made-up trees, with a part in production already, and compares
+// what the mirrors hold then. What is wrong in a tree is no part of it: docs/switch-kpromo.md says how they differ there.
+func TestSameProduction(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel() // the promoter waits for itself most of the time
+			theirs, ours := newSwitchStage(t), newSwitchStage(t)
+			theirs.madeUp(rand.New(rand.NewPCG(seed, 0)))
+			ours.madeUp(rand.New(rand.NewPCG(seed, 0)))
+			before := ours.production()
+			if got := theirs.production(); got != before {
+				t.Fatalf("they begin with\n%s\nwe with\n%s", got, before)
+			}
+			theirs.sh("kpromo cip --thin-manifest-dir k8s.io/registry.k8s.io --confirm")
+			ours.sh("steward promote run --dir k8s.io --state file://$PWD/state --confirm --rate 10000")
+			want, got := theirs.production(), ours.production()
+			if got != want {
+				t.Errorf("the promoter has\n%s\nwe have\n%s", want, got)
+			}
+			if got == before {
+				t.Error("nothing was to be done")
+			}
+		})
+	}
+}
+
+// madeUp declares projects with images that are promoted nowhere, or in part. Images are of the seed as well.
+func (s *switchStage) madeUp(dice *rand.Rand) {
+	s.t.Helper()
+	mirrors := []string{"us-docker.pkg.dev/prod/images", "europe-docker.pkg.dev/prod/images", "asia-docker.pkg.dev/prod/images"}
+	for p := range 2 {
+		source, prefix := fmt.Sprintf("us-docker.pkg.dev/staging/p%d", p), []string{"", "/below"}[dice.IntN(2)]
+		registries, list := fmt.Sprintf("registries:\n- {name: %s, src: true}\n", source), ""
+		for _, m := range mirrors {
+			registries += fmt.Sprintf("- name: %s%s\n", m, prefix)
+		}
+		// The second list of a name adds to the first.
+		for i, name := range []string{"a", "sub/b", "a"} {
+			list += fmt.Sprintf("- name: p%d/%s\n  dmap:\n", p, name)
+			for d := range 1 + dice.IntN(3) {
+				digest := s.pushMade(fmt.Sprintf("%s/p%d/%s", source, p, name), fmt.Sprintf("build-%d-%d", i, d), dice.Int64())
+				var tags []string
+				for n := range dice.IntN(3) {
+					tags = append(tags, fmt.Sprintf("%q", fmt.Sprintf("v%d.%d.%d", i, d, n)))
+				}
+				list += fmt.Sprintf("    %q: [%s]\n", digest, strings.Join(tags, ", "))
+				for _, m := range mirrors {
+					if len(tags) > 0 && dice.IntN(3) == 0 {
+						s.copy(fmt.Sprintf("%s/p%d/%s@%s", source, p, name, digest), fmt.Sprintf("%s%s/p%d/%s:%s", m, prefix, p, name, strings.Trim(tags[0], `"`)))
+					}
+				}
+			}
+		}
+		s.write(fmt.Sprintf("k8s.io/registry.k8s.io/images/p%d/images.yaml", p), list)
+		s.write(fmt.Sprintf("k8s.io/registry.k8s.io/manifests/p%d/promoter-manifest.yaml", p), registries)
+	}
+	s.commit()
+}
+
+// pushMade pushes an index of two platforms that a seed makes, and returns its digest.
+func (s *switchStage) pushMade(repository, tag string, seed int64) string {
+	s.t.Helper()
+	index := v1.ImageIndex(empty.Index)
+	for arch := range int64(2) {
+		img, err := random.Image(200, 1, random.WithSource(oldrand.NewSource(seed+arch)))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img})
+	}
+	ref, err := name.NewTag(s.address + "/" + repository + ":" + tag)
+	if err == nil {
+		err = remote.WriteIndex(ref, index)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	digest, err := index.Digest()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return digest.String()
+}
+
+func (s *switchStage) copy(from, to string) {
+	s.t.Helper()
+	source, err := name.ParseReference(s.address + "/" + from)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	target, err := name.NewTag(s.address + "/" + to)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	index, err := remote.Index(source)
+	if err == nil {
+		err = remote.WriteIndex(target, index)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// production is what the mirrors hold: every manifest, and its tags.
+func (s *switchStage) production() string {
+	return s.sh("steward promote snapshot --dir k8s.io 2>/dev/null")
 }

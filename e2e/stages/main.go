@@ -39,6 +39,7 @@ func stages() []stage {
 		{"build boskos", buildTools("boskos")},
 		{"build rivals", buildTools("rivals")},
 		{"build cosign", buildTools("cosign")},
+		{"build kpromo", buildTools("kpromo")},
 		{"build versitygw", buildTools("versitygw")},
 		{"build kube", buildTools("kube-apiserver")},
 		{"test", testModule},

@@ -18,7 +18,7 @@ func TestPick(t *testing.T) {
 		want  string
 		ok    bool
 	}{
-		{nil, "packages tidy build lint lint demo build prow build boskos build rivals build cosign build versitygw build kube test", true},
+		{nil, "packages tidy build lint lint demo build prow build boskos build rivals build cosign build kpromo build versitygw build kube test", true},
 		{[]string{"test", "lint"}, "lint test", true},
 		{[]string{"lint", "lnit"}, "", false},
 	} {

@@ -4,7 +4,7 @@
 // Package toolbin builds the foreign programs that tests and checks run.
 //
 // Each folder of tools/ is a module that pins the programs as tool directives. They are built once for one
-// go.sum and one Go release into .cache/tools, which git ignores.
+// content of the folder and one Go release into .cache/tools, which git ignores.
 package toolbin
 
 import (
@@ -57,8 +57,12 @@ func Build(ctx context.Context, root, name string) (dir string, cached bool, err
 func keyOf(module string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	for _, file := range []string{"go.mod", "go.sum"} {
-		content, err := os.ReadFile(filepath.Join(module, file))
+	files, err := os.ReadDir(module)
+	if err != nil {
+		return "", err
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(filepath.Join(module, file.Name()))
 		if err != nil {
 			return "", err
 		}
@@ -96,7 +100,7 @@ func build(ctx context.Context, module, dir string) error {
 	return err
 }
 
-// dropOlder removes what an earlier go.sum had built; failing to is a waste of disk and nothing else.
+// dropOlder removes what an earlier content had built; failing to is a waste of disk and nothing else.
 func dropOlder(parent, base string) {
 	name := base[:strings.LastIndexByte(base, '-')+1]
 	older, _ := filepath.Glob(filepath.Join(parent, name+"*"))

@@ -78,8 +78,10 @@ func heavy(m Module) bool {
 }
 
 // apart says that a module's programs do not build at the versions of the others, or share little with them. Boskos has stayed
-// with Kubernetes 1.28; cosign takes a corner of it.
-func apart(m Module) bool { return m.File == "tools/boskos/go.mod" || m.File == "tools/cosign/go.mod" }
+// with Kubernetes 1.28; cosign takes a corner of it, and kpromo one of years ago.
+func apart(m Module) bool {
+	return slices.Contains([]string{"tools/boskos/go.mod", "tools/cosign/go.mod", "tools/kpromo/go.mod"}, m.File)
+}
 
 // Replacements finds replace directives other than e2e's view of this repository. A program of Kubernetes names
 // its staging repositories by replace; its module under tools/ may.

@@ -110,7 +110,8 @@ type ociSettings struct {
 	// Google's for *.pkg.dev and gcr.io, and a plain registry with a catalog elsewhere.
 	Hosts   map[string]yaml.Node `yaml:"hosts"`
 	Changes []Change             `yaml:"changes"`
-	// Any makes every name a registry, without tokens, when something is pushed there.
+	// Any makes every name a registry, without tokens, when something is pushed there. Of those that are like Google's every
+	// path is there, if empty, as it is below a repository of Artifact Registry: the promoter depends on that.
 	Any bool `yaml:"any"`
 	// Quota is how often one credential may ask, of all registries together.
 	Quota struct {

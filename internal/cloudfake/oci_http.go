@@ -129,13 +129,22 @@ func (o *OCI) understand(w http.ResponseWriter, r *http.Request) *asked {
 	case a.host != nil:
 	case o.hosts[first] != nil:
 		a.host, a.hostName, a.prefix, a.path = o.hosts[first], first, first+"/", below
-	case o.any && !a.read() && below != "" && manifest.IsRegistry(first):
+	case o.any && (!a.read() || styleOf(first).Google) && below != "" && manifest.IsRegistry(first):
 		a.host, a.hostName, a.prefix, a.path = o.host(first), first, first+"/", below
-	case o.any && !a.read() && manifest.IsRegistry(r.Host):
+	case o.any && (!a.read() || styleOf(r.Host).Google) && manifest.IsRegistry(r.Host):
 		a.host = o.host(r.Host)
 		a.host.Auth = "none"
 	}
 	return a
+}
+
+// repo is the repository that is asked for; nil where there is none.
+func (a *asked) repo() *repository {
+	r := a.host.repos[a.path]
+	if r == nil && a.any && a.host.Google {
+		r = &repository{}
+	}
+	return r
 }
 
 // refuse answers with a code of the specification.
@@ -292,8 +301,8 @@ func (a *asked) link(query url.Values) {
 
 // tags is the list of a repository; Google's has what is stored, and what is below.
 func (a *asked) tags() {
-	repo := a.host.repos[a.path]
-	if repo != nil && len(repo.manifests) == 0 && len(repo.blobs) > 0 {
+	repo := a.repo()
+	if anywhere := a.any && a.host.Google; repo != nil && !anywhere && len(repo.manifests) == 0 && len(repo.blobs) > 0 {
 		repo = nil // blobs alone make no repository
 	}
 	var children []string
@@ -373,7 +382,7 @@ func (a *asked) google(repo *repository, tags, digests, children []string) {
 
 // manifest answers for a tag or a digest.
 func (a *asked) manifest() {
-	repo := a.host.repos[a.path]
+	repo := a.repo()
 	if repo == nil {
 		a.refuse(http.StatusNotFound, "NAME_UNKNOWN")
 		return

@@ -170,7 +170,8 @@ func (r *reader) mirror(ctx context.Context, c *promotion.Comparison, repo promo
 	var tags []string
 	asked, err := r.ask(manifest.HostOf(repo.Name), func() (err error) {
 		listing, tags, err = r.list(ctx, repo)
-		if errors.Is(err, manifest.ErrNoRepository) {
+		// Google's registries list nothing of a repository that is not there, others say so.
+		if errors.Is(err, manifest.ErrNoRepository) || err == nil && listing.Full && len(listing.Digests) == 0 {
 			listing, err = manifest.Listing{}, nil
 			return c.Absent(repo)
 		}
