@@ -65,9 +65,13 @@ func (p Promotion) problems() []error {
 		}
 	}
 	for key, bases := range map[string][]string{"stores": p.Stores, "blobs": p.Blobs} {
-		for _, s := range bases {
-			if !manifest.IsStore(s) {
+		for i, s := range bases {
+			same := func(other string) bool { return strings.TrimSuffix(other, "/") == strings.TrimSuffix(s, "/") }
+			switch {
+			case !manifest.IsStore(s):
 				all = append(all, fmt.Errorf("%s: %q is not gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or file:///DIR", key, s))
+			case slices.ContainsFunc(bases[:i], same):
+				all = append(all, fmt.Errorf("%s: %s stands twice", key, s))
 			}
 		}
 	}

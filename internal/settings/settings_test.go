@@ -29,7 +29,7 @@ func TestShippedFileParsesAndNamesEverySetting(t *testing.T) {
 		t.Errorf("repo %+v", r)
 	}
 	for _, key := range []string{"links", "reconcile", "repos", "plugins", "aliases", "scopes", "file", "aliases_file", "md_front_matter", "dir_denylist",
-		"unreviewed", "drift", "report", "page", "job", "interval", "promote", "sources", "retention", "add", "files", "stores", "signing", "canonical", "reference", "legacy", "signed-by", "key-file", "unsigned"} {
+		"unreviewed", "drift", "report", "page", "job", "interval", "promote", "sources", "retention", "add", "files", "stores", "blobs", "signing", "canonical", "reference", "legacy", "signed-by", "key-file", "unsigned"} {
 		if !strings.Contains(string(raw), key+":") {
 			t.Errorf("config/steward.yaml does not explain %q", key)
 		}
@@ -74,6 +74,7 @@ func TestProblemsComeAtOnceWithTheirPlace(t *testing.T) {
 		"repos: {a/b: {plugins: [drift]}}": {"a/b: drift: report is missing"},
 		"unreviewed: [a b]":                {"a b"},
 		"promotion: {signing: {key: keyless, canonical: x, identity: a, identity-regexp: '('}}": {"signing: \"x\" is not HOST/PATH", "name an identity and an issuer", "missing closing )"},
+		"promotion: {blobs: [s3://b, ftp://b, s3://b/], stores: [gs://c]}":                      {"blobs: \"ftp://b\" is not gs://BUCKET", "blobs: s3://b/ stands twice"},
 		"promotion: {mirrors: [a.io/x], signing: {canonical: b.io/x}}":                          {"canonical: b.io/x is none of the mirrors"},
 		"promotion: {signed-by: [{project: '*', key-file: k, identity: a, unsigned: no}, {project: p}]}": {
 			"signed-by: *: name a key or an identity, not both", `unsigned: "no" is none of allow, warn, deny`, "signed-by: p: name an identity and an issuer",
