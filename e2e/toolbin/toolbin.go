@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,16 +58,17 @@ func Build(ctx context.Context, root, name string) (dir string, cached bool, err
 func keyOf(module string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	files, err := os.ReadDir(module)
+	err := fs.WalkDir(os.DirFS(module), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(filepath.Join(module, path))
+		fmt.Fprintln(h, path, len(content))
+		h.Write(content)
+		return err
+	})
 	if err != nil {
 		return "", err
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(filepath.Join(module, file.Name()))
-		if err != nil {
-			return "", err
-		}
-		h.Write(content)
 	}
 	return fmt.Sprintf("%x", h.Sum(nil)[:6]), nil
 }

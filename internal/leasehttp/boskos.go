@@ -357,6 +357,9 @@ func (b *Boskos) reset(r *request) error {
 	if err != nil {
 		return bad(err.Error())
 	}
+	if after < 0 { // Boskos takes resources away from everybody then, however alive
+		return bad(fmt.Sprintf("expire: %v is negative; 0s resets all that is in the state", after))
+	}
 	r.prefix = "could not reset states"
 	if b.People != nil {
 		if _, err := b.People.May(r.Request, verbReset, typ); err != nil {

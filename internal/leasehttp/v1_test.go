@@ -203,6 +203,7 @@ func TestBadInput(t *testing.T) {
 		{"POST", "/release?name=p0&dest=free&owner=nobody", ``, 401, "owner mismatch"},
 		{"POST", "/update?name=p0&state=free&owner=nobody", `{"a":1}`, 400, "cannot unmarshal number"},
 		{"POST", "/update?name=p0&state=free&owner=nobody", `{"a":"` + strings.Repeat("x", 10<<20) + `"}`, 413, "user data"},
+		{"POST", "/reset?type=project&state=busy&dest=dirty&expire=-1m", ``, 400, `expire: -1m0s is negative`},
 		{"POST", "/reset?type=project&state=busy&dest=dirty&expire=bad", ``, 400, `time: invalid duration "bad"`},
 	} {
 		s.T = t
