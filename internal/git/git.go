@@ -84,7 +84,7 @@ func (r *Repo) Resolve(ctx context.Context, ref string) (string, error) {
 	out, err := run(ctx, r.dir, "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}")
 	if err != nil {
 		if f := (*failure)(nil); errors.As(err, &f) && f.code == 1 {
-			return "", fmt.Errorf("resolve: %w", &RefError{ref, "names no commit here"})
+			return "", fmt.Errorf("resolve: %w", &RefError{ref, "names no commit here" + r.shallow()})
 		}
 		return "", fmt.Errorf("resolve %q: %w", ref, err)
 	}
@@ -93,6 +93,14 @@ func (r *Repo) Resolve(ctx context.Context, ref string) (string, error) {
 		return "", fmt.Errorf("resolve %q: git answered %q", ref, id)
 	}
 	return id, nil
+}
+
+// shallow is a hint where history is cut off: what is meant may lie behind.
+func (r *Repo) shallow() string {
+	if _, err := os.Stat(filepath.Join(r.dir, "shallow")); err != nil {
+		return ""
+	}
+	return "; the clone is shallow, and git fetch --unshallow brings the rest"
 }
 
 // isID reports whether s is a full SHA-1 or SHA-256 object id.

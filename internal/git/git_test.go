@@ -166,6 +166,24 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// Whoever asks for what a shallow clone has not got is told how to get it.
+func TestResolveInAShallowClone(t *testing.T) {
+	dir, git := repository(t)
+	commit(t, dir, git, map[string]string{"f": "1"})
+	commit(t, dir, git, map[string]string{"f": "2"})
+	shallow := filepath.Join(t.TempDir(), "shallow")
+	git("-c", "protocol.allow=always", "clone", "-q", "--depth=1", "file://"+dir, shallow)
+	for where, want := range map[string]bool{dir: false, shallow: true} {
+		_, err := open(t, where).Resolve(t.Context(), "HEAD~9")
+		if err == nil || strings.Contains(err.Error(), "git fetch --unshallow") != want {
+			t.Errorf("%s: %v", where, err)
+		}
+	}
+	if _, err := open(t, shallow).Resolve(t.Context(), "HEAD^"); err == nil {
+		t.Error("the clone is whole")
+	}
+}
+
 func TestHostileRefsAreRefused(t *testing.T) {
 	dir, git := repository(t)
 	commit(t, dir, git, map[string]string{"f": "1"})

@@ -168,7 +168,7 @@ func (j *journal) last(ctx context.Context) (string, error) {
 		err = errors.New("it names no commit")
 	}
 	if err != nil {
-		return "", fmt.Errorf("read %s: %w", appliedKey, err)
+		return "", fmt.Errorf("read %s (look at it; without it any commit is promoted): %w", appliedKey, err)
 	}
 	return a.Commit, nil
 }

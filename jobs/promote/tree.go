@@ -83,7 +83,10 @@ func (t *tree) open(ctx context.Context, deps Deps) (d declared, done func() err
 }
 
 func (t *tree) load(ctx context.Context, deps Deps, d *declared) (err error) {
-	if d.set, d.problems, err = manifest.Load(d.files, t.manifests); err != nil {
+	switch d.set, d.problems, err = manifest.Load(d.files, t.manifests); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("flag --manifests: there is no tree %s in %s: name it, or the checkout by --dir", t.manifests, t.dir)
+	case err != nil:
 		return fmt.Errorf("flag --manifests: %w", err)
 	}
 	if len(t.projects) > 0 {
