@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,40 +139,61 @@ func TestKill(t *testing.T) {
 		t.Fatalf("%d copied, want %d", n, len(want))
 	}
 	whole := undisturbed.count("", "")
-
 	for _, kills := range [][]int{{1}, {whole / 3}, {whole * 2 / 3}, {whole - 3}, {whole / 4, whole / 4, whole / 4}} {
+		t.Run(fmt.Sprint(kills), func(t *testing.T) { killAt(t, kills, whole) })
+	}
+}
+
+// TestKillAnywhere is the same with fifty kills at random.
+func TestKillAnywhere(t *testing.T) {
+	for seed := range uint64(5) {
+		dice := rand.New(rand.NewPCG(seed, 0))
+		kills := make([]int, 10)
+		for i := range kills {
+			kills[i] = 1 + dice.IntN(120)
+		}
 		t.Run(fmt.Sprint(kills), func(t *testing.T) {
-			r := newRegistries()
-			defer r.server.Close()
-			dir, want := community(t, r)
-			args := []string{"--dir=" + dir, "--registry=*=" + r.address(), "--state=file://" + t.TempDir()}
-			for _, n := range kills {
-				r.heal()
-				reached := r.waitFor(t.Context(), n)
-				p := start(t, args...)
-				ended := make(chan error, 1)
-				go func() { ended <- p.cmd.Wait() }()
-				select {
-				case <-reached:
-				case err := <-ended:
-					t.Fatalf("ended after %d requests: %v\n%s", r.count("", ""), err, &p.stderr)
-				}
-				_ = p.cmd.Process.Kill()
-				<-ended
-				missing(t, r, want)
-			}
-			left := missing(t, r, want)
-			if left == 0 && kills[0] < whole/2 {
-				t.Error("nothing was left")
-			}
-			r.heal()
-			if copied := start(t, args...).finish(t); copied != left {
-				t.Errorf("%d copied, %d were missing", copied, left)
-			}
-			if n := missing(t, r, want); n != 0 {
-				t.Errorf("%d are missing in the end", n)
-			}
+			t.Parallel() // each run waits for the lock of the one before
+			killAt(t, kills, 0)
 		})
+	}
+}
+
+// killAt kills runs at a request each, and then lets one end. whole is the number of requests of a run that nothing
+// disturbs, so that there is something left after a first kill before half of it; 0 is not known.
+func killAt(t *testing.T, kills []int, whole int) {
+	r := newRegistries()
+	defer r.server.Close()
+	dir, want := community(t, r)
+	args := []string{"--dir=" + dir, "--registry=*=" + r.address(), "--state=file://" + t.TempDir()}
+	for _, n := range kills {
+		r.heal()
+		reached := r.waitFor(t.Context(), n)
+		p := start(t, args...)
+		ended := make(chan error, 1)
+		go func() { ended <- p.cmd.Wait() }()
+		select {
+		case <-reached:
+		case err := <-ended: // nothing is left, or it was faster than we
+			if err != nil {
+				t.Fatalf("ended after %d requests: %v\n%s", r.count("", ""), err, &p.stderr)
+			}
+			ended <- nil
+		}
+		_ = p.cmd.Process.Kill()
+		<-ended
+		missing(t, r, want)
+	}
+	left := missing(t, r, want)
+	if left == 0 && kills[0] < whole/2 {
+		t.Error("nothing was left")
+	}
+	r.heal()
+	if copied := start(t, args...).finish(t); copied != left {
+		t.Errorf("%d copied, %d were missing", copied, left)
+	}
+	if n := missing(t, r, want); n != 0 {
+		t.Errorf("%d are missing in the end", n)
 	}
 }
 
