@@ -40,7 +40,7 @@ func methods(s *server, path string) map[string]int {
 	return n
 }
 
-// CP-4: a new repository is not asked for anything before it is filled, and each blob and
+// CP-4: a new repository is not asked for anything but its tag before it is filled, and each blob and
 // manifest is put once.
 func TestRequestsOfANewRepository(t *testing.T) {
 	w := newWorld(t)
@@ -51,21 +51,24 @@ func TestRequestsOfANewRepository(t *testing.T) {
 	if n := methods(w.one, "/blobs/"); n["HEAD"] > 0 || n["POST"] != 4 || n["PUT"] > 0 {
 		t.Errorf("blobs: %v", n)
 	}
-	if n := methods(w.one, "/manifests/"); n["PUT"] != 3 || n["HEAD"] != 1 || n["GET"] > 0 {
+	if n := methods(w.one, "/manifests/"); n["PUT"] != 3 || n["HEAD"] != 2 || n["GET"] != 1 { // a 404 is read, and the tag asked for in the end
 		t.Errorf("manifests: %v", n)
 	}
 }
 
 // CP-8: a tag that stands for something else is left alone, known or asked.
 func TestTagMove(t *testing.T) {
-	for name, known := range map[string]bool{"asked": false, "known": true} {
+	for _, name := range []string{"asked", "known", "new when it was listed"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			target := &w.jobs[0].Targets[0]
 			other, _ := index(t, target.Repository, 1, 1, 100)
 			target.Tags = []string{"v1", "built"}
-			if known {
+			switch name {
+			case "known":
 				target.Known = copier.Known{Tags: map[string]string{"built": other}, Digests: map[string]string{other: ""}}
+			case "new when it was listed":
+				target.Known = copier.Known{New: true}
 			}
 			w.heal()
 			for i, o := range w.copy(t, time.Minute) {

@@ -35,7 +35,8 @@ type Target struct {
 // same run. The zero value is nothing: then it is asked. Maps may be shared between targets;
 // they are only read.
 type Known struct {
-	// New says that there was no such repository. Nothing is asked about it.
+	// New says that there was no such repository. Nothing is asked about it but what its tags stand for, because somebody may
+	// have put one since.
 	New bool
 	// Tags maps the tags of the repository to their digests; nil is not known.
 	Tags map[string]string

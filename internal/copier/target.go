@@ -207,7 +207,7 @@ func (t *task) missingTags(ctx context.Context) ([]string, error) {
 // standsFor is the digest of a tag or digest in the repository; "" is none.
 func (t *task) standsFor(ctx context.Context, reference string) (digest string, err error) {
 	switch {
-	case t.Known.New:
+	case t.Known.New && !manifest.IsTag(reference):
 		return "", nil
 	case t.Known.Tags != nil && manifest.IsTag(reference):
 		return t.Known.Tags[reference], nil
