@@ -142,30 +142,53 @@ func (k *Keeper) serve(ctx context.Context) error {
 				o.err = k.try(now, func() { o.do(k.pool, now) })
 			}
 		}
-		if !now.Before(k.late) {
-			k.tick(now)
-		}
 		if err := k.commit(ctx, now, batch); err != nil && !errors.Is(err, ErrRefused) {
+			return err
+		}
+		if err := k.alarms(ctx, now); err != nil {
 			return err
 		}
 	}
 }
 
-// tick lets go off what is due. An alarm that panics is put off, so that it keeps nothing from the others.
-func (k *Keeper) tick(now time.Time) {
-	for range maxAlarms {
-		more := false
-		if k.try(now, func() { more = k.pool.tick(now) }) != nil {
+// alarms lets go off what is due, in a batch of its own: what the store refuses of it is no caller's fault. It goes off one by
+// one then, and what is refused is put off.
+func (k *Keeper) alarms(ctx context.Context, now time.Time) error {
+	if at, ok := k.pool.Next(); !ok || at.After(now) || now.Before(k.late) {
+		return nil
+	}
+	k.tick(now)
+	err := k.commit(ctx, now, nil)
+	if !errors.Is(err, ErrRefused) {
+		return err
+	}
+	for n := 0; n < maxAlarms && k.ring(now); n++ {
+		switch err := k.commit(ctx, now, nil); {
+		case errors.Is(err, ErrRefused):
 			k.pool.postpone(now.Add(alarmAgain))
-			more = true
+		case err != nil:
+			return err
 		}
-		if !more {
-			return
-		}
+	}
+	return nil
+}
+
+// tick lets go off what is due.
+func (k *Keeper) tick(now time.Time) {
+	for n := 0; n < maxAlarms && k.ring(now); n++ {
 	}
 }
 
-// alarmAgain is how long an alarm rests that panicked.
+// ring lets the next alarm go off, if one is due. One that panics is put off, so that it keeps nothing from the others.
+func (k *Keeper) ring(now time.Time) (more bool) {
+	if k.try(now, func() { more = k.pool.tick(now) }) != nil {
+		k.pool.postpone(now.Add(alarmAgain))
+		return true
+	}
+	return more
+}
+
+// alarmAgain is how long an alarm rests that panicked, or whose change was refused.
 const alarmAgain = time.Minute
 
 // try runs one operation. One that panics never was: the pool goes back to the moment before it, with what the batch did until then,

@@ -139,12 +139,16 @@ func (p *Pool) reorder(typ, account string) {
 	}
 }
 
-// next returns who is to be served at a place: who has waited too long, then by class, share and arrival.
+// next returns who is to be served at a place: by class, share and arrival. Where somebody has waited too long, that one's class
+// comes before all others; within it shares decide as ever, or nobody's weight would mean anything in a long queue.
 func (p *Pool) next(now time.Time, q *queue) *Waiter {
 	if q.arrival.len() == 0 {
 		return nil
 	}
 	if first := q.arrival.first(); p.overdue(first, now) {
+		if l := q.classes[p.lineOf(first).class].first(); !l.full {
+			return l.waiters.first()
+		}
 		return first
 	}
 	for _, class := range q.classes {

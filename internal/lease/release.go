@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Grip is how a holder proves that a lease is its own: by id, or, on Boskos's interface, by the owner's name alone.
@@ -71,17 +73,26 @@ func (p *Pool) Renew(now time.Time, g Grip, ttl time.Duration) (*Resource, error
 		return nil, &Stale{g.Resource}
 	}
 	n := r.copy()
-	n.Updated = now
+	n.sign(now, ttl)
+	p.setResource(n.Name, n, true)
+	return n, nil
+}
+
+// sign notes a sign of life. What a person extended lasts at least until then.
+func (r *Resource) sign(now time.Time, ttl time.Duration) {
 	if r.Lease != nil && r.Lease.TTL > 0 {
 		l := *r.Lease
+		extended := l.Until.After(r.Updated.Add(l.TTL))
 		if ttl > 0 {
 			l.TTL = ttl
 		}
-		l.Until = now.Add(l.TTL)
-		n.Lease = &l
+		until := now.Add(l.TTL)
+		if extended {
+			until = later(l.Until, until)
+		}
+		l.Until, r.Lease = until, &l
 	}
-	p.setResource(n.Name, n, true)
-	return n, nil
+	r.Updated = later(r.Updated, now)
 }
 
 // Update is Boskos's sign of life, with what the holder wants to keep: an empty value removes a key. Data are no lazy change.
@@ -94,17 +105,12 @@ func (p *Pool) Update(now time.Time, g Grip, state string, data map[string]strin
 		return &WrongState{r.State, state}
 	}
 	n := r.copy()
-	n.Updated = now
+	n.sign(now, 0)
 	if len(data) > 0 {
 		n.UserData = merge(r.data(), data)
 		if size := dataSize(n.UserData); size > MaxUserData {
 			return &TooLarge{fmt.Sprintf("user data of %s would have %d bytes, more than %d", r.Name, size, MaxUserData)}
 		}
-	}
-	if r.Lease != nil && r.Lease.TTL > 0 {
-		l := *r.Lease
-		l.Until = now.Add(l.TTL)
-		n.Lease = &l
 	}
 	p.setResource(n.Name, n, maps.Equal(n.UserData, r.UserData))
 	return nil
@@ -113,17 +119,23 @@ func (p *Pool) Update(now time.Time, g Grip, state string, data map[string]strin
 // MaxUserData bounds what holders keep with a resource, as JSON: an object of Kubernetes holds it twice over.
 const MaxUserData = 512 << 10
 
-// dataSize is no less than what data have as JSON, in which a byte takes up to six.
+// dataSize is no less than what data have as JSON, in which some characters take six bytes.
 func dataSize(data map[string]string) int {
 	n := 0
 	for key, value := range data {
-		for _, text := range []string{key, value} {
-			for i := range len(text) {
-				if c := text[i]; c < ' ' || c == '<' || c == '>' || c == '&' || c == '"' || c == '\\' || c >= 0x80 {
-					n += 5
-				}
-			}
-			n += len(text) + 3
+		n += textSize(key) + textSize(value) + len(`"":"",`)
+	}
+	return n
+}
+
+func textSize(text string) int {
+	n := 0
+	for _, r := range text {
+		switch {
+		case r < ' ', r == 0x7f, strings.ContainsRune("<>&\"\\\u2028\u2029\ufffd", r):
+			n += len(`\u0000`)
+		default:
+			n += utf8.RuneLen(r)
 		}
 	}
 	return n
@@ -156,7 +168,18 @@ func (p *Pool) Transfer(now time.Time, g Grip, owner string, h Holder) (*Resourc
 	if r.Lease != nil {
 		w.From, w.TTL = r.Lease.From, r.Lease.TTL
 	}
-	return p.grant(now, p.closed(now, r, r.State, Transferred, "to "+owner), w), nil
+	before := r.holder().Account
+	n := p.grant(now, p.closed(now, r, r.State, Transferred, "to "+owner), w)
+	if _, limited := p.policy.quota(before, r.Type); limited && h.Account != before {
+		p.alarm(now, alarmMatch, r.Type) // wherever the account waits
+	}
+	if r.Lease != nil && r.Lease.Reservation != "" && h.Account == before {
+		under, l := n.copy(), *n.Lease
+		l.Reservation, under.Lease = r.Lease.Reservation, &l
+		p.setResource(under.Name, under, false)
+		return under, nil
+	}
+	return n, nil
 }
 
 // Reset ends the leases of a type in a state that gave no sign of life for a time, and returns their owners by resource.

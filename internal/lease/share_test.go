@@ -26,7 +26,7 @@ func compete(t *testing.T, size, leases int, teams []team) map[string]time.Durat
 	for _, team := range teams {
 		accounts[team.name] = Account{Weight: team.weight}
 	}
-	p := newPool(t, Policy{Accounts: accounts, Aging: 1000 * time.Hour, Idle: Never}, projects(size, Free))
+	p := newPool(t, Policy{Accounts: accounts, Idle: Never}, projects(size, Free))
 	now := start()
 	type end struct {
 		at   time.Time

@@ -121,6 +121,9 @@ func (p *Pool) reindex(now time.Time) {
 
 // postpone lets the alarm that went off last go off later: it did not get to its end, and would not at once.
 func (p *Pool) postpone(until time.Time) {
+	if _, armed := p.armed[p.ringing]; !armed {
+		return
+	}
 	delete(p.armed, p.ringing)
 	p.alarm(until, p.ringing.what, p.ringing.key)
 }

@@ -254,6 +254,9 @@ func (c *Cluster) try(ctx context.Context, method, path string, body, into any) 
 			rest = status.after
 		}
 		if time.Now().Add(rest).After(late) || !pause(ctx, rest) {
+			if doubt && known && method != http.MethodGet {
+				return fmt.Errorf("after an attempt without an answer: %s", err) //nolint:errorlint // an earlier attempt may have come through
+			}
 			return err
 		}
 	}

@@ -28,6 +28,8 @@ type Sweep struct {
 	Parallel int
 	// Rounds bounds how often what a listing found is deleted; 6.
 	Rounds int
+	// Limit is how much may be deleted in all; 0 is no limit. What a later listing finds beyond it ends the sweep with ErrLimit.
+	Limit int
 	// Pause is the wait before what was in use is tried again, doubled each time; 2s.
 	Pause time.Duration
 	// ListLimit and DeleteLimit bound one call each; 10m and 45m (a cluster takes its time).
@@ -171,12 +173,19 @@ func (s *Sweep) event(e Event) {
 	}
 }
 
+// ErrLimit is why a sweep ended that found more than it may delete.
+var ErrLimit = errors.New("more than may be deleted")
+
 // Clean deletes what a verdict of Look chose, looks again, and goes on until a listing has nothing to delete, until
 // nothing moves any more, or for so many rounds (SW-6 to SW-9). The error is one of the table.
 func (s *Sweep) Clean(ctx context.Context, v Verdict) (Outcome, error) {
 	o := Outcome{Verdict: v, Failed: map[string]error{}}
 	idle := 0
 	for !o.Plan.Empty() && o.Rounds < orDefault(s.Rounds, defaultRounds) && idle < maxIdle {
+		if n := o.planned(); s.Limit > 0 && n > s.Limit {
+			o.Stopped = fmt.Errorf("%w: %d with those that are deleted", ErrLimit, n)
+			return o, nil
+		}
 		if o.Rounds > 0 {
 			if o.Stopped = s.pause(ctx, o.Rounds); o.Stopped != nil {
 				return o, nil
@@ -199,6 +208,18 @@ func (s *Sweep) Clean(ctx context.Context, v Verdict) (Outcome, error) {
 	}
 	o.Stopped = context.Cause(ctx)
 	return o, nil
+}
+
+// planned counts what is deleted or would be, each once: some take their time to go.
+func (o *Outcome) planned() int {
+	all := map[Target]bool{}
+	for _, t := range o.Deleted {
+		all[t] = true
+	}
+	for _, step := range o.Plan.Steps {
+		all[step.Change] = true
+	}
+	return len(all)
 }
 
 // round deletes what the plan has. What was in use is tried again in further passes over the table.

@@ -322,6 +322,54 @@ func TestClean(t *testing.T) {
 	}
 }
 
+// SW-18: what a list left out at first is not deleted beyond the limit, and what takes its time to go counts once.
+func TestLimit(t *testing.T) {
+	for name, c := range map[string]struct {
+		hidden  int // rounds in which most is not listed
+		again   int // times that something deleted is listed again
+		limit   int
+		deleted int
+		stopped bool
+	}{
+		"all of it at once":  {0, 0, 20, 20, false},
+		"most comes later":   {1, 0, 10, 1, true},
+		"it is listed again": {0, 1, 20, 40, false},
+		"no limit":           {1, 0, 0, 20, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAccount(3)
+				for i := range 20 {
+					a.put("vm", thing{Object: Object{ID: fmt.Sprint(i), Name: fmt.Sprint(i)}})
+				}
+				kind := a.kind("vm")
+				remove, asked := kind.Delete, map[string]int{}
+				var mu sync.Mutex
+				kind.Delete = func(ctx context.Context, o Object) error {
+					mu.Lock()
+					defer mu.Unlock()
+					if asked[o.ID]++; asked[o.ID] <= c.again {
+						return nil
+					}
+					return remove(ctx, o)
+				}
+				list, lists := kind.List, 0
+				kind.List = func(ctx context.Context) ([]Object, error) {
+					all, err := list(ctx)
+					if lists++; lists <= c.hidden {
+						all = all[:1]
+					}
+					return all, err
+				}
+				o := run(t, a, &Sweep{Limit: c.limit}, []Kind{kind})
+				if errors.Is(o.Stopped, ErrLimit) != c.stopped || len(o.Deleted) != c.deleted {
+					t.Errorf("%d deleted, stopped %v", len(o.Deleted), o.Stopped)
+				}
+			})
+		})
+	}
+}
+
 // Kinds that stand within others are asked only where there may be some.
 func TestWithin(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -4,6 +4,7 @@
 package janitor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,37 +134,53 @@ func (r Result) failed(err error) Result {
 func (c *cleaner) act(ctx context.Context, b *base, s *sweep.Sweep, known memory, r Result) Result {
 	// First of all, what was seen for the first time is remembered: a run that is killed must not begin all ages anew.
 	err := c.remember(ctx, r.Name, s.Marks, nil)
-	if err == nil && known.record == nil {
-		r.Held, r.Hash, err = c.brake(b, r.Plan)
+	before := 0 // deleted by sweeps that never saw all of it
+	first := known.record == nil
+	if !first && known.record.Partial {
+		first, before = true, known.record.Deleted
+	}
+	if err == nil && first {
+		r.Held, r.Hash, err = c.brake(b, r.Plan, before)
+		s.Limit = max(c.limit(b)-before, 1)
+		if r.Hash != "" && r.Held == nil {
+			s.Limit = 0 // somebody looked
+		}
 	}
 	if err != nil || r.Held != nil {
 		return r.failed(err)
 	}
+	partial := first && len(r.Unread) > 0
 	o, err := s.Clean(ctx, r.Verdict)
 	r.Outcome = o
 	if err != nil {
 		return r.failed(err)
 	}
+	if errors.Is(o.Stopped, sweep.ErrLimit) {
+		partial = true
+		if r.Held, r.Hash, err = c.brake(b, o.Plan, before+len(o.Deleted)); err != nil {
+			return r.failed(err)
+		}
+	}
 	return r.failed(c.remember(ctx, r.Name, s.Marks, &record{
-		Version: recordVersion, Swept: c.now().UTC(), Commit: b.commit, Clean: o.Clean(), Deleted: len(o.Deleted), Left: len(o.Plan.Steps), Reason: o.Reason(),
+		Version: recordVersion, Swept: c.now().UTC(), Commit: b.commit, Clean: o.Clean(), Partial: partial,
+		Deleted: before + len(o.Deleted), Left: len(o.Plan.Steps), Reason: o.Reason(),
 	}))
 }
 
-// brake holds a sweep of an account that was never swept before and has more in it than anybody meant (SW-18).
-func (c *cleaner) brake(b *base, p plan.Plan[sweep.Target]) (*plan.Held[sweep.Target], string, error) {
-	limit := b.settings.Brake
-	if limit == 0 {
-		limit = defaultBrake
-	}
-	held := plan.Check(p, []plan.Brake{{Name: "first sight", Verb: plan.Delete, Max: limit}})
-	if len(held) == 0 {
+func (c *cleaner) limit(b *base) int { return cmp.Or(b.settings.Brake, defaultBrake) }
+
+// brake holds a sweep of an account that was never seen whole before and has more in it than anybody meant (SW-18). hash names
+// what would be too much, released or not.
+func (c *cleaner) brake(b *base, p plan.Plan[sweep.Target], before int) (held *plan.Held[sweep.Target], hash string, err error) {
+	all := plan.Check(p, []plan.Brake{{Name: "first sight", Verb: plan.Delete, Max: max(c.limit(b)-before, 1)}})
+	if len(all) == 0 {
 		return nil, "", nil
 	}
-	hash, err := held[0].Exceed.Hash()
+	hash, err = all[0].Exceed.Hash()
 	if err != nil || slices.Contains(c.release, hash) {
-		return nil, "", err
+		return nil, hash, err
 	}
-	return &held[0], hash, nil
+	return &all[0], hash, nil
 }
 
 // prove asks the cloud, with the credential that is going to delete, for the second and the third proof.

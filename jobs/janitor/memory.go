@@ -29,9 +29,11 @@ type record struct {
 	Swept   time.Time `json:"swept"`
 	Commit  string    `json:"commit"`
 	Clean   bool      `json:"clean"`
-	Deleted int       `json:"deleted"`
-	Left    int       `json:"left"`
-	Reason  string    `json:"reason,omitempty"`
+	// Partial says that no sweep has read everything in the account yet. Deleted then counts those before as well.
+	Partial bool   `json:"partial,omitempty"`
+	Deleted int    `json:"deleted"`
+	Left    int    `json:"left"`
+	Reason  string `json:"reason,omitempty"`
 }
 
 const recordVersion = 1

@@ -57,6 +57,14 @@ func findings(results []Result) ([]finding.Finding, []finding.Coverage) {
 	return all, coverage
 }
 
+// before tells what a brake came too late for.
+func (r Result) before() string {
+	if len(r.Deleted) == 0 {
+		return "nothing was deleted"
+	}
+	return fmt.Sprintf("%d were deleted before they were listed", len(r.Deleted))
+}
+
 // objects are those that are left, held, or would go.
 func (r Result) objects() []finding.Finding {
 	steps := r.Plan.Steps
@@ -65,7 +73,7 @@ func (r Result) objects() []finding.Finding {
 	case r.Held != nil:
 		return []finding.Finding{{
 			Rule: ruleHeld, Severity: finding.Error, Object: r.Name,
-			Message: fmt.Sprintf("was never swept before and has %d objects to delete, more than %d: nothing was deleted", len(steps), r.Held.Brake.Max),
+			Message: fmt.Sprintf("was never swept whole before and has %d objects to delete, more than %d: %s", len(steps), r.Held.Brake.Max, r.before()),
 			Fix:     fmt.Sprintf("look at the plan with steward janitor --project %s; if all of it may go: steward janitor --project %s --confirm --release %s", r.Name, r.Name, r.Hash),
 		}}
 	case r.Confirmed:

@@ -72,7 +72,10 @@ func (l *lender) Acquire(ctx context.Context, types []string) (jobs.Lease, error
 			unknown = append(unknown, err)
 		}
 	}
-	return jobs.Lease{}, errors.Join(append(unknown, jobs.ErrNothing)...)
+	if len(unknown) > 0 {
+		return jobs.Lease{}, errors.Join(unknown...) // whether something is dirty is not known
+	}
+	return jobs.Lease{}, jobs.ErrNothing
 }
 
 // Renew is a sign of life.

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -130,7 +131,7 @@ func (s *server) keeper() *lease.Keeper {
 
 // prepare reads what has to be right before anything is served.
 func (s *server) prepare(ctx context.Context) error {
-	_, err := s.config.read()
+	_, _, err := s.config.read()
 	if err != nil {
 		return err
 	}
@@ -233,10 +234,17 @@ type watched interface {
 // serveTerm serves the pool from a store until the context ends, the store fails, or somebody else changes it.
 func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery time.Duration) error {
 	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	c, err := s.config.read()
+	var following sync.WaitGroup // the next term reads the configuration
+	defer func() {
+		stop(nil)
+		following.Wait()
+	}()
+	c, fault, err := s.config.read()
 	if err != nil {
 		return err
+	}
+	if fault != nil {
+		s.log.WithError(fault).Error("configuration not applied, the one before stays")
 	}
 	k := lease.NewKeeper(lease.KeeperOptions{
 		Store: store, Pool: lease.Options{Policy: s.policy(), IDs: newID, Names: newName}, LazyEvery: lazyEvery,
@@ -246,7 +254,7 @@ func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery tim
 	err = k.Run(ctx, c, func() {
 		s.term.Store(&term{k, s.handler(k, s.followPods(ctx, k))})
 		s.told("Serving")
-		go s.follow(ctx, k)
+		following.Go(func() { s.follow(ctx, k) })
 		if w, ok := store.(watched); ok {
 			go func() { stop(w.Watch(ctx)) }()
 		}
@@ -310,7 +318,7 @@ func (s *server) follow(ctx context.Context, k *lease.Keeper) {
 		if err == nil && changed {
 			if err = k.Do(ctx, func(p *lease.Pool, now time.Time) { p.Sync(now, c) }); err == nil {
 				s.log.Info("Configuration applied")
-				s.config.applied()
+				s.config.applied(c)
 			}
 		}
 		if err != nil && ctx.Err() == nil {
@@ -388,20 +396,31 @@ func debug() http.Handler {
 
 // config is the file of resources, which is read again when it changes.
 type config struct {
-	path string
-	last string // its content when it was applied
-	seen string // its content when a fault in it was told
-	next string // its content when it was read last
+	path  string
+	last  string        // its content when it was applied
+	fault string        // its content when a fault in it was told
+	next  string        // its content when it was read last
+	good  *lease.Config // of next or last; nil before the first
 }
 
-func (c *config) read() (lease.Config, error) {
+// read returns the configuration for a new term. One with a fault is told, and the last good one stays (P-19).
+func (c *config) read() (good lease.Config, fault, err error) {
 	content, err := os.ReadFile(c.path)
 	if err != nil {
-		return lease.Config{}, fmt.Errorf("--config: %w", err)
+		err = fmt.Errorf("--config: %w", err)
 	}
-	parsed, err := lease.ParseConfig(c.path, content)
-	c.last, c.seen = string(content), string(content)
-	return parsed, err
+	if err == nil {
+		good, err = lease.ParseConfig(c.path, content)
+	}
+	switch {
+	case err == nil:
+		c.last, c.fault, c.good = string(content), "", &good
+		return good, nil, nil
+	case c.good != nil:
+		c.fault = string(content)
+		return *c.good, err, nil
+	}
+	return good, nil, err
 }
 
 // changed returns the configuration if its content is new. A fault is returned once for each content.
@@ -410,19 +429,19 @@ func (c *config) changed() (lease.Config, bool, error) {
 	if err != nil {
 		return lease.Config{}, false, fmt.Errorf("--config: %w", err)
 	}
-	if string(content) == c.last || string(content) == c.seen {
+	if string(content) == c.last || string(content) == c.fault {
 		return lease.Config{}, false, nil
 	}
 	parsed, err := lease.ParseConfig(c.path, content)
 	if err != nil {
-		c.seen = string(content)
+		c.fault = string(content)
 		return lease.Config{}, false, err
 	}
 	c.next = string(content)
 	return parsed, true, nil
 }
 
-func (c *config) applied() { c.last = c.next }
+func (c *config) applied(applied lease.Config) { c.last, c.fault, c.good = c.next, "", &applied }
 
 // newID makes the id of a lease: 130 bits that nobody guesses.
 func newID() string {
