@@ -39,9 +39,12 @@ type SweepOptions struct {
 	// which has to be loopback. Credential is a file with others.
 	Token      func(context.Context) (secret.String, error)
 	Credential string
-	HTTP       httpread.Options
-	Rate       float64       // requests a second to one API for one project; 20
-	Poll       time.Duration // before an operation is looked at again, growing; 1s
+	// Self is the service account whose token it is; with Credential, and Google's default ones in a file, it is known. It is
+	// not swept, nor are its keys and grants.
+	Self string
+	HTTP httpread.Options
+	Rate float64       // requests a second to one API for one project; 20
+	Poll time.Duration // before an operation is looked at again, growing; 1s
 	// Endpoints are further hosts of a service, at which a project may have objects that production does not list:
 	// {"container": ["test-container.sandbox.googleapis.com"]}.
 	Endpoints map[string][]string
@@ -98,17 +101,17 @@ func NewSweeper(ctx context.Context, opts SweepOptions) (*Sweeper, error) {
 	}
 	if s.token == nil {
 		var err error
-		s.token, err = sweepCredentials(ctx, opts.Credential)
+		s.token, s.opts.Self, err = sweepCredentials(ctx, opts.Credential)
 		return s, err
 	}
 	return s, nil
 }
 
-// sweepCredentials may do what their roles say, so that a project's own grant is the bound.
-func sweepCredentials(ctx context.Context, file string) (func(context.Context) (secret.String, error), error) {
+// sweepCredentials may do what their roles say, so that a project's own grant is the bound. self is whose they are, where a file
+// says so.
+func sweepCredentials(ctx context.Context, file string) (token func(context.Context) (secret.String, error), self string, err error) {
 	ctx = context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, &http.Client{Timeout: 30 * time.Second})
 	var found *google.Credentials
-	var err error
 	if file == "" {
 		found, err = google.FindDefaultCredentials(ctx, writeScope)
 	} else {
@@ -118,7 +121,7 @@ func sweepCredentials(ctx context.Context, file string) (func(context.Context) (
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find Google credentials: %w", err)
+		return nil, "", fmt.Errorf("find Google credentials: %w", err)
 	}
 	return func(context.Context) (secret.String, error) {
 		token, err := found.TokenSource.Token()
@@ -126,7 +129,24 @@ func sweepCredentials(ctx context.Context, file string) (func(context.Context) (
 			return secret.String{}, err
 		}
 		return secret.New(token.AccessToken), nil
-	}, nil
+	}, selfOf(found.JSON), nil
+}
+
+var impersonated = regexp.MustCompile(`/serviceAccounts/([^/:]+):generateAccessToken$`)
+
+// selfOf is the service account of a credential file; "" if it is of none, or the machine's.
+func selfOf(raw []byte) string {
+	var f struct {
+		Email string `json:"client_email"`
+		URL   string `json:"service_account_impersonation_url"`
+	}
+	if json.Unmarshal(raw, &f) != nil { // there is no file
+		return ""
+	}
+	if m := impersonated.FindStringSubmatch(f.URL); m != nil {
+		return m[1]
+	}
+	return f.Email
 }
 
 // fromFile reads a credential of the kinds that an operator keeps in a file. Which of them it is, is the operator's to choose.

@@ -122,6 +122,8 @@ func keepBinding(p *project, i item) string {
 	dead, isDead := strings.CutPrefix(member, "deleted:serviceAccount:")
 	email, isAccount := strings.CutPrefix(member, "serviceAccount:")
 	switch {
+	case isAccount && p.opts.Self != "" && email == p.opts.Self:
+		return ownWork
 	case !isDead && !isAccount:
 		return "granted to what is no service account"
 	case agent.MatchString(dead + email):

@@ -161,8 +161,29 @@ func TestGrantsOfAccountsThatStay(t *testing.T) { // GS-10
 	}
 }
 
+// Who sweeps stays, with its keys.
+func TestSelf(t *testing.T) {
+	for raw, want := range map[string]string{
+		`{"type": "service_account", "client_email": "a@b.iam.gserviceaccount.com"}`:                                                                                       "a@b.iam.gserviceaccount.com",
+		`{"type": "external_account", "service_account_impersonation_url": "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/c@d:generateAccessToken"}`: "c@d",
+		`{"type": "authorized_user"}`: "", ``: "",
+	} {
+		if got := selfOf([]byte(raw)); got != want {
+			t.Errorf("%s: %q", raw, got)
+		}
+	}
+	p := &project{Sweeper: &Sweeper{opts: SweepOptions{Self: "a@p"}}, account: sweep.Account{ID: "p", Number: "42"}}
+	for i, kept := range map[string]bool{"a@p": true, "b@p": false} {
+		if keepServiceAccount(p, item{"email": i}) != "" != kept || keepKey(p, item{"name": "projects/p/serviceAccounts/" + i + "/keys/1"}) != "" != kept {
+			t.Errorf("%s: kept is not %v", i, kept)
+		}
+	}
+}
+
 func TestWhoseGrants(t *testing.T) { // GS-10
-	lent, scoped := &project{account: sweep.Account{ID: "lent", Number: "42"}}, &project{account: sweep.Account{ID: "example.org:lent", Number: "42"}}
+	who := &Sweeper{opts: SweepOptions{Self: "janitor@lent.iam.gserviceaccount.com"}}
+	lent := &project{Sweeper: who, account: sweep.Account{ID: "lent", Number: "42"}}
+	scoped := &project{Sweeper: who, account: sweep.Account{ID: "example.org:lent", Number: "42"}}
 	for member, want := range map[string]struct {
 		p    *project
 		goes bool
@@ -170,6 +191,7 @@ func TestWhoseGrants(t *testing.T) { // GS-10
 	}{
 		"serviceAccount:a@lent.iam.gserviceaccount.com":                                           {lent, true, "iam.serviceAccounts projects/lent/serviceAccounts/a@lent.iam.gserviceaccount.com"},
 		"serviceAccount:a@lent.example.org.iam.gserviceaccount.com":                               {scoped, true, "iam.serviceAccounts projects/example.org:lent/serviceAccounts/a@lent.example.org.iam.gserviceaccount.com"},
+		"serviceAccount:janitor@lent.iam.gserviceaccount.com":                                     {lent, false, ""},
 		"serviceAccount:b@lent.iam.gserviceaccount.com":                                           {scoped, false, ""},
 		"serviceAccount:a@notlent.iam.gserviceaccount.com":                                        {lent, false, ""},
 		"serviceAccount:a@lent.iam.gserviceaccount.com.example.org":                               {lent, false, ""},

@@ -242,7 +242,7 @@ func keyInventory() row { return api("kmsinventory.googleapis.com", "v1", "crypt
 // identities are who may do what, and the secrets of it.
 func identities() []row {
 	accounts := api("iam.googleapis.com", "v1", "serviceAccounts", "accounts", "iam.keys", "iam.bindings").keeping(keepServiceAccount)
-	keys := api("iam.googleapis.com", "v1", "serviceAccounts/keys", "keys")
+	keys := api("iam.googleapis.com", "v1", "serviceAccounts/keys", "keys").keeping(keepKey)
 	accounts.shared = true
 	keys.list, keys.parent = "/{parent}/keys", "iam.serviceAccounts"
 	keys.query, keys.created, keys.within = url.Values{"keyTypes": {"USER_MANAGED"}}, "validAfterTime", []string{"iam.serviceAccounts"}

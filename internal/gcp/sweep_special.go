@@ -55,7 +55,20 @@ func keepRoute(p *project, i item) string {
 	return ""
 }
 
+// ownWork says why the account that sweeps, its keys and its grants stay: without them nothing more would be swept.
+const ownWork = "of the account that sweeps"
+
+func keepKey(p *project, i item) string {
+	if p.opts.Self != "" && strings.Contains(i.text("name"), "/serviceAccounts/"+p.opts.Self+"/keys/") {
+		return ownWork
+	}
+	return ""
+}
+
 func keepServiceAccount(p *project, i item) string {
+	if p.opts.Self != "" && i.text("email") == p.opts.Self {
+		return ownWork
+	}
 	switch i.text("email") {
 	case p.account.Number + "-compute@developer.gserviceaccount.com", p.account.ID + "@appspot.gserviceaccount.com":
 		return "the project's default account"

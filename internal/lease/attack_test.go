@@ -5,6 +5,7 @@ package lease
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -185,6 +186,78 @@ func TestUserDataAreBounded(t *testing.T) {
 	}
 }
 
+// What JSON does not escape counts as it is.
+func TestUserDataInOtherScripts(t *testing.T) {
+	p := newPool(t, Policy{}, projects(1, Free))
+	r := mustAcquire(t, p, start(), want("a", ""))
+	grip := Grip{Resource: r.Name, Owner: "a"}
+	if err := p.Update(start(), grip, Busy, map[string]string{"k": strings.Repeat("é", 200<<10)}); err != nil {
+		t.Errorf("400 KiB of letters: %v", err)
+	}
+	for _, c := range []string{"\x00", "<", `"`, "\xff", "\u2028", "é", "𝄞", "a"} {
+		raw, err := json.Marshal(map[string]string{c: c})
+		if size := dataSize(map[string]string{c: c}); err != nil || size < len(raw)-2 {
+			t.Errorf("%q is said to have %d bytes, and has %d", c, size, len(raw)-2)
+		}
+	}
+}
+
+// What a person extended lasts until then, whatever sign of life comes.
+func TestExtendedLeases(t *testing.T) {
+	p := newPool(t, Policy{Idle: 30 * time.Minute}, projects(2, Free))
+	now := start()
+	c := want("a", "")
+	c.TTL = 5 * time.Minute
+	newer, older := mustAcquire(t, p, now, c), mustAcquire(t, p, now, want("b", ""))
+	for _, r := range []*Resource{newer, older} {
+		if err := p.Extend(now, r.Name, 2*time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(time.Minute)
+	if _, err := p.Renew(now, Grip{Resource: newer.Name, Lease: newer.Lease.ID}, 5*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Update(now, Grip{Resource: older.Name, Owner: "b"}, Busy, nil); err != nil {
+		t.Fatal(err)
+	}
+	p.Tick(now.Add(110 * time.Minute))
+	if states, _, _ := p.Metric("project"); states[Busy] != 2 {
+		t.Errorf("states %v, want both held", states)
+	}
+	// A time to live that becomes shorter is shorter all the same.
+	p.Tick(now.Add(3 * time.Hour))
+	r := mustAcquire(t, p, now, Claim{Owner: "a", Wants: []Want{{"project", 1}}, From: Dirty, To: Busy, TTL: time.Hour})
+	short, err := p.Renew(now, Grip{Resource: r.Name, Lease: r.Lease.ID}, time.Minute)
+	if err != nil || !short.Lease.Until.Equal(now.Add(time.Minute)) {
+		t.Errorf("until %v, %v", short.Lease.Until, err)
+	}
+}
+
+// A lease that goes on to another holder of its account stays under its reservation, and one that leaves its account makes room.
+func TestTransferKeepsBooks(t *testing.T) {
+	p := newPool(t, Policy{Accounts: map[string]Account{"small": {Quota: map[string]int{"project": 1}}}}, projects(3, Free))
+	now := start()
+	if _, err := p.Reserve(now, Reservation{Type: "project", Count: 1, Account: "scale", From: now, Until: now.Add(time.Hour), By: "alice", Reason: "5k"}); err != nil {
+		t.Fatal(err)
+	}
+	p.Tick(now)
+	r := mustAcquire(t, p, now, want("scale", ""))
+	moved, err := p.Transfer(now, Grip{Resource: r.Name, Owner: "scale"}, "next", Holder{Account: "scale"})
+	if err != nil || moved.Lease.Reservation == "" || moved.Lease.Reservation != r.Lease.Reservation {
+		t.Errorf("transferred %+v, %v", moved, err)
+	}
+	mine := mustAcquire(t, p, now, want("small", ""))
+	queues(t, p, now, waits("small", "1"))
+	if _, err := p.Transfer(now, Grip{Resource: mine.Name, Owner: "small"}, "other", Holder{Account: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	p.Tick(now)
+	if got := served(p); !slices.Equal(got, []string{"small"}) {
+		t.Errorf("served %v, want who has room now", got)
+	}
+}
+
 func TestOwnersNameIsNotEnough(t *testing.T) {
 	p := newPool(t, Policy{}, projects(2, Free))
 	newer := mustAcquire(t, p, start(), owned("a", "r"))
@@ -208,8 +281,15 @@ func TestPatternsWantSomebody(t *testing.T) {
 	}
 }
 
-// TestGrantAtTheTimeout: what is granted in the moment in which the caller gives up is the caller's.
+// TestGrantAtTheTimeout: what is granted in the moment in which the caller gives up is the caller's. Where the store refuses it,
+// nobody has it, later neither.
 func TestGrantAtTheTimeout(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		t.Run(fmt.Sprintf("refused=%v", refused), func(t *testing.T) { grantAtTheTimeout(t, refused) })
+	}
+}
+
+func grantAtTheTimeout(t *testing.T, refused bool) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory{}
 		k, _ := keep(t, store, projects(1, Free))
@@ -232,8 +312,26 @@ func TestGrantAtTheTimeout(t *testing.T) {
 		go func() {
 			_ = k.Do(t.Context(), func(p *Pool, now time.Time) { _ = p.Release(now, Grip{Resource: held.Name, Owner: "x"}, Free, "") })
 		}()
-		if a := <-answers; a.err != nil || len(a.got) != 1 {
+		if refused {
+			store.breaks(ErrRefused)
+		}
+		a := <-answers
+		if refused != errors.Is(a.err, ErrRefused) || !refused && len(a.got) != 1 {
 			t.Errorf("the waiter got %v, %v", a.got, a.err)
+		}
+		if !refused {
+			return
+		}
+		store.breaks(nil)
+		if err := k.Do(t.Context(), func(p *Pool, now time.Time) { _ = p.Release(now, Grip{Resource: held.Name, Owner: "x"}, Free, "") }); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Do(t.Context(), func(p *Pool, _ time.Time) {
+			if r := p.Get(held.Name); r.Held() {
+				t.Errorf("%s is lent to %s, who has gone", r.Name, r.Owner)
+			}
+		}); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

@@ -465,10 +465,13 @@ func (k *Keeper) wait(ctx context.Context, key string, me *waiting, hold time.Du
 		return nil, ErrStopped
 	}
 	err := k.Do(context.WithoutCancel(ctx), func(p *Pool, now time.Time) {
-		if k.waiting[key] != me || p.justGranted(key) {
-			return // what was granted at this very moment comes
+		if k.waiting[key] != me {
+			return
 		}
 		k.leaving = append(k.leaving, key)
+		if p.justGranted(key) {
+			return // it comes, unless the batch is refused: then nobody waits any more
+		}
 		p.Leave(now, key)
 		k.stored = append(k.stored, func() {
 			if k.waiting[key] == me {

@@ -20,6 +20,7 @@ type memory struct {
 	state   map[Ref]Record
 	commits [][]Record
 	fail    error
+	refuses func(Record) bool // these are refused, and all that is committed with them
 }
 
 func (m *memory) Load(context.Context) (State, Epoch, error) {
@@ -37,6 +38,9 @@ func (m *memory) Commit(_ context.Context, _ Epoch, records []Record) error {
 	defer m.mu.Unlock()
 	if m.fail != nil {
 		return m.fail
+	}
+	if m.refuses != nil && slices.ContainsFunc(records, m.refuses) {
+		return ErrRefused
 	}
 	m.commits = append(m.commits, records)
 	for _, r := range records {
@@ -166,6 +170,41 @@ func TestRefusedCommit(t *testing.T) {
 		store.breaks(nil)
 		if r := mustTake(t, k); r.Epoch != 1 {
 			t.Errorf("epoch %d: the refused lease left a trace", r.Epoch)
+		}
+	})
+}
+
+// TestRefusedAlarm: where a store refuses the end of a lease, those who ask for something else are served, and it is not asked
+// without end.
+func TestRefusedAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		store := &memory{refuses: func(r Record) bool {
+			refused := r.Resource != nil && r.Resource.Last != nil && r.Resource.Last.Why == Expired
+			if refused {
+				tries++
+			}
+			return refused
+		}}
+		k, _ := keep(t, store, projects(2, Free))
+		c := want("a", "")
+		c.TTL = time.Minute
+		if _, err := k.Acquire(t.Context(), c, 0); err != nil {
+			t.Fatal(err)
+		}
+		for range 600 {
+			time.Sleep(time.Second)
+			other := mustTake(t, k)
+			if err := k.Do(t.Context(), func(p *Pool, now time.Time) {
+				if err := p.Release(now, Grip{Resource: other.Name, Owner: other.Owner}, Free, ""); err != nil {
+					t.Error(err)
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if tries == 0 || tries > 30 {
+			t.Errorf("tried %d times in nine minutes", tries)
 		}
 	})
 }

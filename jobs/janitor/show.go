@@ -74,7 +74,7 @@ func (r Result) objects() []finding.Finding {
 		return []finding.Finding{{
 			Rule: ruleHeld, Severity: finding.Error, Object: r.Name,
 			Message: fmt.Sprintf("was never swept whole before and has %d objects to delete, more than %d: %s", len(steps), r.Held.Brake.Max, r.before()),
-			Fix:     fmt.Sprintf("look at the plan with steward janitor --project %s; if all of it may go: steward janitor --project %s --confirm --release %s", r.Name, r.Name, r.Hash),
+			Fix:     fmt.Sprintf("look at the plan without --confirm; if all of it may go, run the same again with --release %s", r.Hash),
 		}}
 	case r.Confirmed:
 		rule, severity, message = ruleLeft, finding.Error, "is still there"
