@@ -258,6 +258,29 @@ func TestTransferKeepsBooks(t *testing.T) {
 	}
 }
 
+// More than there is is promised to nobody, at no moment.
+func TestReservationsThatMeet(t *testing.T) {
+	p := newPool(t, Policy{}, projects(3, Free))
+	now := start()
+	reserve := func(count, from, until int) error {
+		_, err := p.Reserve(now, Reservation{
+			Type: "project", Count: count, Account: "a", By: "alice", Reason: "x",
+			From: now.Add(time.Duration(from) * time.Hour), Until: now.Add(time.Duration(until) * time.Hour),
+		})
+		return err
+	}
+	for i, c := range []struct {
+		count, from, until int
+		ok                 bool
+	}{
+		{2, 1, 3, true}, {2, 2, 4, false}, {1, 0, 9, true}, {2, 3, 5, true}, {1, 3, 4, false}, {2, 0, 1, true}, {1, 4, 6, false}, {2, 5, 9, true}, {3, 9, 10, true},
+	} {
+		if err := reserve(c.count, c.from, c.until); (err == nil) != c.ok {
+			t.Errorf("reservation %d: %v", i, err)
+		}
+	}
+}
+
 func TestOwnersNameIsNotEnough(t *testing.T) {
 	p := newPool(t, Policy{}, projects(2, Free))
 	newer := mustAcquire(t, p, start(), owned("a", "r"))

@@ -4,6 +4,7 @@
 package lease
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -27,13 +28,34 @@ func (p *Pool) Reserve(now time.Time, r Reservation) (*Reservation, error) {
 	case len(p.reservations) >= MaxReservations:
 		return nil, &Invalid{"there are too many reservations"}
 	}
-	if size := p.size(r.Type); p.dynamics[r.Type] == nil && r.Count > size {
-		return nil, &Invalid{"more of " + r.Type + " than there are"}
+	if size, taken := p.size(r.Type), p.promised(r); p.dynamics[r.Type] == nil && r.Count+taken > size {
+		return nil, &Invalid{fmt.Sprintf("more of %s than there are: %d, of which %d are reserved by others in the window", r.Type, size, taken)}
 	}
 	r.ID = p.ids()
 	p.setReservation(r.ID, &r)
 	p.alarm(r.Until, alarmReservation, r.ID)
 	return &r, nil
+}
+
+// promised returns how many of a type are reserved at once by others in a window: of two reservations that cannot both be kept,
+// neither account would get anything.
+func (p *Pool) promised(r Reservation) (most int) {
+	begins := []time.Time{r.From}
+	for _, o := range p.reservations {
+		if o.Type == r.Type && o.From.After(r.From) && o.From.Before(r.Until) {
+			begins = append(begins, o.From)
+		}
+	}
+	for _, at := range begins {
+		n := 0
+		for _, o := range p.reservations {
+			if o.Type == r.Type && o.active(at) {
+				n += o.Count
+			}
+		}
+		most = max(most, n)
+	}
+	return most
 }
 
 // Cancel ends a reservation. Leases that were taken under it go on.

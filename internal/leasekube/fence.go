@@ -87,9 +87,19 @@ func (s *Store) take(ctx context.Context, term string) error {
 }
 
 // declare replaces the Pool: what is to be written stands in it then, and nobody has taken over before.
-func (s *Store) declare(ctx context.Context, reservations map[string]*lease.Reservation, next *intent) error {
+//
+// A number is used once, refused or not: parts of an intent that was refused bear it, and nobody may take them, or an answer
+// that came late, for those of the next one.
+func (s *Store) declare(ctx context.Context, reservations map[string]*lease.Reservation, next *intent) (err error) {
 	f := *s.fence
 	f.Spec.Commit++
+	defer func() {
+		if err != nil {
+			used := *s.fence
+			used.Spec.Commit = f.Spec.Commit
+			s.fence = &used
+		}
+	}()
 	f.Spec.Intent, f.Spec.Reservations = next, reservations
 	if next != nil {
 		next.Commit = f.Spec.Commit
