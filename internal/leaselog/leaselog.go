@@ -77,7 +77,18 @@ func Open(dir string, opts Options) (*Store, error) {
 	if s.size == 0 {
 		s.size = 8 << 20
 	}
+	s.tidy()
 	return s, nil
+}
+
+// tidy removes what a process left that was killed while it wrote a snapshot. The log is ours by now.
+func (s *Store) tidy() {
+	left, _ := filepath.Glob(filepath.Join(s.dir, snapshotPattern)) // the pattern is right
+	for _, name := range left {
+		if err := os.Remove(name); err != nil {
+			s.say.WithError(err).Warn("Unfinished snapshot not removed; it takes room and does no other harm")
+		}
+	}
 }
 
 // Close waits for a snapshot under way and lets go of the directory.
@@ -188,7 +199,8 @@ type trailer struct {
 }
 
 const (
-	snapshotName = "snapshot.jsonl"
+	snapshotName    = "snapshot.jsonl"
+	snapshotPattern = ".snapshot-*" // while it is written
 	// maxLine bounds a line of a snapshot: user data of 10 MiB are refused before.
 	maxLine = 32 << 20
 )
@@ -197,7 +209,7 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // writeSnapshot replaces the snapshot and returns its size.
 func (s *Store) writeSnapshot(records []lease.Record, seq wal.Seq) (size int64, err error) {
-	f, err := os.CreateTemp(s.dir, ".snapshot-*")
+	f, err := os.CreateTemp(s.dir, snapshotPattern)
 	if err != nil {
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +28,28 @@ func TestStore(t *testing.T) {
 				return &machine{dir: filepath.Join(t.TempDir(), "pool"), snapshot: snapshot}
 			})
 		})
+	}
+}
+
+// What a process leaves that was killed in the middle of a snapshot goes.
+func TestUnfinishedSnapshot(t *testing.T) {
+	dir := t.TempDir()
+	left, other := filepath.Join(dir, ".snapshot-123"), filepath.Join(dir, "notes")
+	for _, name := range []string{left, other} {
+		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it stays: %v", err)
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Error(err)
 	}
 }
 
