@@ -44,6 +44,8 @@ type KeeperOptions struct {
 	Ended, Resumed func([]*Ended)
 	// Panicked is told of an operation that panicked, and of its stack. It must not block.
 	Panicked func(value any, stack []byte)
+	// Refused is told why the store refused a batch; nil: nobody is. Callers learn that it was, and no more. It must not block.
+	Refused func(error)
 }
 
 // op is one operation of a caller.
@@ -267,6 +269,9 @@ func (k *Keeper) commit(ctx context.Context, now time.Time, batch []*op) error {
 		err = k.opts.Store.Commit(ctx, k.epoch, records)
 	}
 	if err != nil {
+		if errors.Is(err, ErrRefused) && k.opts.Refused != nil {
+			k.opts.Refused(err)
+		}
 		k.pool.Undo()
 		for _, key := range k.leaving { // who left in the batch that never was has left all the same
 			delete(k.waiting, key)

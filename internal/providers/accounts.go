@@ -5,6 +5,7 @@ package providers
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"sigs.k8s.io/steward/internal/aws"
@@ -22,6 +23,9 @@ func Accounts() map[string]jobs.OpenAccount {
 // account opens one of AWS through a role in it. Where it lies is asked with the janitor's own credential, which has to be
 // that of the organization's management account or of a delegated administrator.
 func account(ctx context.Context, r jobs.JanitorReach, name string) ([]sweep.Kind, sweep.Account, error) {
+	if r.Credential != "" {
+		return nil, sweep.Account{}, fmt.Errorf("flag --credential: %s is of AWS, which is entered by janitor.aws.role with the credentials of the environment", name)
+	}
 	own, err := aws.New(ctx, aws.Options{Endpoint: r.Endpoint, Rate: r.Rate, Poll: r.Poll})
 	if err != nil {
 		return nil, sweep.Account{}, err

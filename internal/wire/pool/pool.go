@@ -249,6 +249,7 @@ func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery tim
 	k := lease.NewKeeper(lease.KeeperOptions{
 		Store: store, Pool: lease.Options{Policy: s.policy(), IDs: newID, Names: newName}, LazyEvery: lazyEvery,
 		Ended: s.ended, Resumed: s.history.Resume, Panicked: s.panicked,
+		Refused: func(err error) { s.log.WithError(err).Error("the store refused a change, which never was") },
 	})
 	defer s.term.Store(nil)
 	err = k.Run(ctx, c, func() {
