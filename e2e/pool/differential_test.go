@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/steward/e2e/apiserver"
 	"sigs.k8s.io/steward/e2e/enclave"
@@ -132,6 +133,7 @@ func (a arena) compare(t *testing.T) {
 			d.cached = a.cached
 			text := d.play(all)
 			if text != "" {
+				t.Logf("seed %d: they differ; looking for fewer operations that show it", seed)
 				t.Fatalf("seed %d:\n%s", seed, cmp.Or(shrink(all, func(fewer []operation) string { return a.once(t, fewer) }), text))
 			}
 			for what, n := range d.seen {
@@ -150,11 +152,13 @@ func (a arena) once(t *testing.T, all []operation) string {
 	return d.play(all)
 }
 
-// shrink returns how the servers differ after the fewest operations that it finds, or "" where they differ no more.
+// shrink returns how the servers differ after the fewest operations that it finds in a minute or two, or "" where they
+// differ no more.
 func shrink(all []operation, play func([]operation) string) string {
+	late := time.Now().Add(time.Minute)
 	least := play(all)
 	for size := len(all) / 2; size > 0 && least != ""; size /= 2 {
-		for from := 0; from+size <= len(all); {
+		for from := 0; from+size <= len(all) && time.Now().Before(late); {
 			fewer := append(append([]operation{}, all[:from]...), all[from+size:]...)
 			if text := play(fewer); text != "" {
 				all, least = fewer, text

@@ -15,6 +15,9 @@ import (
 	"time"
 )
 
+// patience is how long a cache may take to see a change, on a machine with other work.
+const patience = 10 * time.Second
+
 // duel asks two servers the same and keeps the leases that they should agree on.
 type duel struct {
 	t      testing.TB
@@ -91,7 +94,7 @@ func (d *duel) play(all []operation) string {
 
 // again asks a server with a cache a second time where its first answer changed nothing.
 func (d *duel) again(e exchange, build func(func(string) string) request, o operation) exchange {
-	for late := time.Now().Add(time.Second); d.cached && e.boskos != e.steward && time.Now().Before(late); {
+	for late := time.Now().Add(patience); d.cached && e.boskos != e.steward && time.Now().Before(late); {
 		if e.boskos.status < http.StatusBadRequest && o.kind != metric {
 			return e
 		}
@@ -101,17 +104,31 @@ func (d *duel) again(e exchange, build func(func(string) string) request, o oper
 	return e
 }
 
-// catchUp waits until a server with a cache has seen the last change, where it would else make one resource too many or
-// reset one too few.
+// catchUp waits until a server with a cache has seen the last change, where it would else make one resource too many,
+// reset one too few, or take less than both answers show.
 func (d *duel) catchUp(o operation) {
-	if !d.cached || o.kind != reset && (o.kind != acquire || o.typ != dynamic) {
-		return
+	switch {
+	case o.kind == reset, o.kind == acquire && o.typ == dynamic:
+		d.settle(d.plot.typ(o.typ))
+	case o.kind == acquireByState:
+		for _, name := range d.choose(o) {
+			d.settle(strings.TrimSuffix(name, "-a"))
+		}
 	}
-	r := call("/metric", "type", d.plot.typ(o.typ))
-	r.method = http.MethodGet
-	for late := time.Now().Add(time.Second); d.oracle.must(d.t, r) != d.ours.must(d.t, r) && time.Now().Before(late); {
+}
+
+// settle waits until both servers count the same of a type, for as long as patience lasts.
+func (d *duel) settle(typ string) {
+	late := time.Now().Add(patience)
+	for d.cached && d.count(&d.oracle, typ) != d.count(&d.ours, typ) && time.Now().Before(late) {
 		<-time.After(10 * time.Millisecond)
 	}
+}
+
+func (d *duel) count(s *side, typ string) answer {
+	r := call("/metric", "type", typ)
+	r.method = http.MethodGet
+	return s.must(d.t, r)
 }
 
 // place is where an acquire stands in its queue.
@@ -299,17 +316,36 @@ func (d *duel) forget(name string) {
 	}
 }
 
-// undo gives back what Boskos took before it found one missing, where steward-pool took nothing.
+// undo gives back what Boskos took before it found one missing, where steward-pool took nothing. A cache may know only
+// after a while what was taken.
 func (d *duel) undo(o operation, owner string) {
-	if d.cached {
-		<-time.After(100 * time.Millisecond) // until Boskos knows what it has taken
-	}
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(d.choose(o)))) {
-		r := call("/release", "name", name, "dest", o.state, "owner", owner)
-		if d.oracle.must(d.t, r).status != http.StatusOK || d.ours.must(d.t, r).status == http.StatusOK {
+		if !d.taken(name, o.state, owner) {
 			continue
 		}
-		d.seen[allOrNothing]++
-		d.log = append(d.log, allOrNothing+": Boskos gives back "+name)
+		r := call("/release", "name", name, "dest", o.state, "owner", owner)
+		late := time.Now().Add(patience)
+		for d.oracle.must(d.t, r).status != http.StatusOK {
+			if !d.cached || time.Now().After(late) {
+				d.t.Fatalf("%s: Boskos did not take it\n%s", r, strings.Join(d.log, "\n"))
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+		if d.ours.must(d.t, r).status != http.StatusOK {
+			d.seen[allOrNothing]++
+			d.log = append(d.log, allOrNothing+": Boskos gives back "+name)
+		}
 	}
+}
+
+// taken says whether Boskos took a resource for an answer that names one missing: it was there for the taking, which our
+// side shows where it took nothing itself.
+func (d *duel) taken(name, state, owner string) bool {
+	a := d.count(&d.ours, strings.TrimSuffix(name, "-a"))
+	if a.status != http.StatusOK {
+		return false // no such type
+	}
+	var has struct{ Current, Owner map[string]int }
+	d.decode(a, &has)
+	return has.Owner[owner] > 0 || has.Current[state] > 0 && has.Owner[""] > 0
 }
