@@ -43,7 +43,7 @@ type SweepOptions struct {
 	// not swept, nor are its keys and grants.
 	Self string
 	HTTP httpread.Options
-	Rate float64       // requests a second to one API for one project; 20
+	Rate float64       // requests a second to one API for one project; 20, to Cloud Storage 400
 	Poll time.Duration // before an operation is looked at again, growing; 1s
 	// Endpoints are further hosts of a service, at which a project may have objects that production does not list:
 	// {"container": ["test-container.sandbox.googleapis.com"]}.
@@ -54,7 +54,10 @@ type SweepOptions struct {
 
 const (
 	// sweepRate is below the 1,500 reads a minute that a project has of Compute Engine's quota.
-	sweepRate   = 20
+	sweepRate = 20
+	// storageRate is below the 1,000 writes a second that a bucket takes from the start. Objects are deleted one by one, and a
+	// test may leave a million.
+	storageRate = 400
 	defaultPoll = time.Second
 	maxPoll     = 10 * time.Second
 	// writeScope lets a credential do what its roles say.
@@ -64,6 +67,16 @@ const (
 	maxItems     = 500_000
 	rateAttempts = 5 // at what Google refuses for the rate with a 403
 )
+
+func (o SweepOptions) rate(api string) float64 {
+	switch {
+	case o.Rate > 0:
+		return o.Rate
+	case api == "storage.googleapis.com":
+		return storageRate
+	}
+	return sweepRate
+}
 
 var endpointForm = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+googleapis\.com$`)
 
@@ -77,9 +90,6 @@ type Sweeper struct {
 
 // NewSweeper checks the options and finds the credentials.
 func NewSweeper(ctx context.Context, opts SweepOptions) (*Sweeper, error) {
-	if opts.Rate <= 0 {
-		opts.Rate = sweepRate
-	}
 	if opts.Poll <= 0 {
 		opts.Poll = defaultPoll
 	}
@@ -213,7 +223,7 @@ func (p *project) client(api string) (*http.Client, *pace.Limiter) {
 		return c, p.paces[api]
 	}
 	opts := p.opts.HTTP
-	opts.Pace = pace.New(pace.Options{Rate: p.opts.Rate})
+	opts.Pace = pace.New(pace.Options{Rate: p.opts.rate(api)})
 	c := &http.Client{
 		Transport:     httpread.NewTransport(opts),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -136,6 +136,9 @@ var (
 	tfName   = regexp.MustCompile(`(?i)[a-z0-9_-]*project[a-z0-9_-]*"?\s*[=:]\s*`)
 	tfBlock  = regexp.MustCompile(`(?i)\b(?:variable|module|locals)\s*"?[a-z0-9_-]*project[a-z0-9_-]*"?\s*`)
 	tfString = regexp.MustCompile(`"([a-z][a-z0-9-]{4,28}[a-z0-9])"`)
+	// The number of an AWS account stands alone, or in an ARN or the name of a registry; wherever it stands, it is production's.
+	// The number of a Google project looks the same.
+	tfNumber = regexp.MustCompile(`(?:^|[^0-9])([0-9]{12})(?:[^0-9]|$)`)
 )
 
 func (d Deny) terraform(name string, raw []byte) error {
@@ -144,7 +147,14 @@ func (d Deny) terraform(name string, raw []byte) error {
 			d.add(string(hit[1]), name)
 		}
 	}
-	return nil
+	for rest := raw; ; {
+		hit := tfNumber.FindSubmatchIndex(rest)
+		if hit == nil {
+			return nil
+		}
+		d.add(string(rest[hit[2]:hit[3]]), name)
+		rest = rest[hit[3]:] // what ends one number may begin the next
+	}
 }
 
 // value is what stands behind a name: to the end of the line, or of the bracket that opens there.

@@ -104,6 +104,7 @@ func testCleaner(files fs.FS, c *cloud) *cleaner {
 // Each proof alone is enough to refuse, and nothing is deleted then.
 func TestProofs(t *testing.T) { // SW-14 to SW-17, SW-20
 	good := sweep.Account{ID: "e2e-1", Number: "1", Within: []string{"folders/7"}}
+	numbered := sweep.Account{ID: "e2e-1", Number: "210987654321", Within: []string{"folders/7"}}
 	for name, c := range map[string]struct {
 		files   map[string]string
 		account sweep.Account
@@ -126,6 +127,7 @@ func TestProofs(t *testing.T) { // SW-14 to SW-17, SW-20
 		"denied":                 {map[string]string{"infra.yaml": "infra: {prod: {projects: {e2e-1: }}}"}, good, "e2e-1", "SW-20"},
 		"denied by another row":  {map[string]string{"infra.yaml": "infra: {e2e: {projects: {e2e-1: }}, prod: {projects: {e2e-1: }}}"}, good, "e2e-1", "SW-20"},
 		"lent by infra.yaml":     {map[string]string{"infra.yaml": "infra: {e2e: {projects: {e2e-1: }}}"}, good, "e2e-1", ""},
+		"denied by its number":   {map[string]string{"main.tf": `principal = "arn:aws:iam::210987654321:role/ci"`}, numbered, "e2e-1", "SW-20"},
 		"denied in the settings": {map[string]string{"steward.yaml": plain + "  deny: [E2E-1]\n"}, good, "e2e-1", "SW-20"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,7 +145,7 @@ func TestProofs(t *testing.T) { // SW-14 to SW-17, SW-20
 			if got != c.want || r.Free() != (c.want == "") || (fake.deletes > 0) != (c.want == "") {
 				t.Errorf("refused by %q, want %q; free %v, %d deletes, %v", got, c.want, r.Free(), fake.deletes, r.Err)
 			}
-			if (c.want == "SW-20" || c.want == "SW-15") && len(fake.opened) > 0 {
+			if (c.want == "SW-20" || c.want == "SW-15") && c.account.Number == "1" && len(fake.opened) > 0 {
 				t.Errorf("%v was asked about", fake.opened)
 			}
 		})
@@ -195,6 +197,12 @@ provider "google" {
   # project = "tf-comment"
 }
 `,
+		"infra/aws/iam.tf": `
+accounts = [111111111111,222222222222]
+role = "arn:aws:iam::333333333333:role/deployer"
+image = "444444444444.dkr.ecr.us-east-2.amazonaws.com/x"
+digest = "5555555555555"
+`,
 		"infra/prod.tfvars":  "gcp_project_id = \"tf-vars\"\n",
 		"infra/prod.tf.json": `{"provider": {"google": {"project": "tf-json", "region": "europe"}}}`,
 		"registry.k8s.io/manifests/a/promoter-manifest.yaml": "registries:\n- name: gcr.io/p-source\n  src: true\n- name: us-east1-docker.pkg.dev/p-destination/images/a\n  service-account: x@p-account.iam.gserviceaccount.com\n- name: eu.gcr.io/p-older\n",
@@ -207,12 +215,12 @@ provider "google" {
 		t.Fatal(err)
 	}
 	for _, id := range strings.Fields(`prod-one prod-two prod-three tf-local tf-list-one tf-list-two tf-default tf-resource tf-provider tf-comment tf-vars
-		tf-json p-source p-destination p-account p-older f-source f-destination f-account by-setting BY-SETTING`) {
+		111111111111 222222222222 333333333333 444444444444 tf-json p-source p-destination p-account p-older f-source f-destination f-account by-setting BY-SETTING`) {
 		if d.Why(id) == "" {
 			t.Errorf("%s is not denied", id)
 		}
 	}
-	for _, id := range strings.Fields("lent-one not-denied-region exported only-words") {
+	for _, id := range strings.Fields("lent-one not-denied-region exported only-words 555555555555 5555555555555") {
 		if why := d.Why(id); why != "" {
 			t.Errorf("%s is denied by %s", id, why)
 		}
@@ -411,12 +419,13 @@ func TestRealRepository(t *testing.T) {
 func FuzzTerraform(f *testing.F) {
 	f.Add([]byte("project = \"abcdef\"\n"))
 	f.Add([]byte("projects = [\"abcdef\", {\n"))
+	f.Add([]byte("123456789012"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		d := Deny{map[string]string{}}
-		if err := d.terraform("x.tf", append(raw, "\nproject_id = \"denied-here\"\n"...)); err != nil {
+		if err := d.terraform("x.tf", append(raw, "\nproject_id = \"denied-here\"\nrole = \"arn:aws:iam::987654321098:role/x\"\n"...)); err != nil {
 			t.Fatal(err)
 		}
-		if d.Why("denied-here") == "" {
+		if d.Why("denied-here") == "" || d.Why("987654321098") == "" {
 			t.Error("what stands before a line hides it")
 		}
 	})

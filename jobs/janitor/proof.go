@@ -220,8 +220,10 @@ func (b *base) same(t Target, a sweep.Account) error {
 	case want != "" && a.Number != want:
 		return refuse("SW-17", "%s has the number %.40s, and the last audit saw %s: it was made anew", t.Name, a.Number, want)
 	}
-	if why := b.deny.Why(a.ID); why != "" {
-		return refuse("SW-20", "%s is never swept: %s says what it is", a.ID, why)
+	for _, id := range []string{a.ID, a.Number} {
+		if why := b.deny.Why(id); why != "" {
+			return refuse("SW-20", "%s (%s) is never swept: %s says what it is", t.Name, id, why)
+		}
 	}
 	return nil
 }
