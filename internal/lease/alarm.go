@@ -151,7 +151,7 @@ func (p *Pool) lapse(now time.Time, name string) {
 	case r.Held():
 		p.end(now, r, Dirty, Expired, "")
 	default:
-		p.tend(now, r.Type)
+		p.tended(now, r)
 	}
 }
 

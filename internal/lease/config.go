@@ -40,6 +40,15 @@ func (c Config) static() map[string]Static {
 	return all
 }
 
+// listed are the types with resources that have names.
+func (c Config) listed() map[string]bool {
+	all := map[string]bool{}
+	for _, g := range c.Static {
+		all[g.Type] = true
+	}
+	return all
+}
+
 // Types returns the types in the order of the file.
 func (c Config) Types() []string {
 	var types []string

@@ -75,19 +75,19 @@ func (p *Pool) tend(now time.Time, typ string) {
 	}
 	var idle []*Resource
 	active, leaving := 0, 0
-	for _, r := range p.ofType(typ) {
+	for _, r := range slices.Collect(p.All(typ)) {
 		if _, static := p.static[r.Name]; static {
 			continue
 		}
 		active++
 		switch {
+		case r.condemned():
+			leaving++
 		case r.Held():
 		case r.State == Tombstone:
 			p.setResource(r.Name, nil, false)
 			active--
-		case r.State == ToBeDeleted:
-			leaving++
-		case !r.Expires.IsZero() && now.After(r.Expires):
+		case expired(now, r):
 			p.condemn(now, r)
 			leaving++
 		default:
@@ -106,6 +106,41 @@ func (p *Pool) tend(now time.Time, typ string) {
 	}
 	p.alarm(now, alarmMatch, typ)
 }
+
+// tended is tend for one resource that came back, where the rest of its type is as it should be: what that costs does not grow
+// with the type (P-18).
+func (p *Pool) tended(now time.Time, r *Resource) {
+	d := p.dynamics[r.Type]
+	if d == nil {
+		return
+	}
+	if p.listed[r.Type] { // some of it stay, whatever the bounds
+		p.tend(now, r.Type)
+		return
+	}
+	size := p.size(r.Type)
+	switch {
+	case r.State == Tombstone:
+		p.setResource(r.Name, nil, false)
+		if size--; size < d.Min {
+			p.make(now, d)
+			p.alarm(now, alarmMatch, r.Type)
+		}
+	case r.condemned():
+	case expired(now, r), size-p.types[r.Type].leaving > d.Max:
+		p.condemn(now, r)
+	}
+	if d.Min == 0 && d.Max == 0 && size == 0 {
+		p.setDynamic(r.Type, nil)
+	}
+}
+
+// condemned tells that a resource is to be taken apart, or that a cleaner has it for that.
+func (r *Resource) condemned() bool {
+	return !r.Held() && r.State == ToBeDeleted || r.Lease != nil && r.Lease.From == ToBeDeleted
+}
+
+func expired(now time.Time, r *Resource) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
 
 // condemn hands a resource to the cleaner, who takes it apart.
 func (p *Pool) condemn(now time.Time, r *Resource) {

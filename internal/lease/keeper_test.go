@@ -314,13 +314,14 @@ func TestRestart(t *testing.T) {
 		var held []string
 		var waiters int
 		if err := k.Do(t.Context(), func(p *Pool, _ time.Time) {
-			for _, r := range p.List("") {
+			for r := range p.All("") {
 				held = append(held, r.Owner)
 			}
 			waiters = len(p.waiters)
 		}); err != nil {
 			t.Fatal(err)
 		}
+		slices.Sort(held)
 		if !slices.Equal(held, []string{"v1", "x"}) || waiters != 1 {
 			t.Errorf("after the restart: holders %v, %d waiters", held, waiters)
 		}

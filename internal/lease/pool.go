@@ -25,6 +25,7 @@ type Pool struct {
 	dynamics     map[string]*Dynamic
 	reservations map[string]*Reservation
 	static       map[string]Static // what the configuration lists
+	listed       map[string]bool   // types that it lists resources of
 
 	types    map[string]*typeIndex
 	turns    map[string]*turn
@@ -55,6 +56,7 @@ type typeIndex struct {
 	resources map[string]bool
 	states    map[string]int
 	owners    map[string]int
+	leaving   int // is to be taken apart, or a cleaner has it for that
 }
 
 // spot is one place: what can be taken there and who waits for it.

@@ -406,10 +406,10 @@ func TestDynamic(t *testing.T) {
 	release(t, p, now, p.Get("made-1"), Free)
 	served(p)
 	p.Sync(now, Config{})
-	for _, r := range p.List("project") {
+	for _, r := range slices.Collect(p.All("project")) {
 		release(t, p, now, r, Free)
 	}
-	for _, r := range p.List("project") {
+	for _, r := range slices.Collect(p.All("project")) {
 		if r.State != ToBeDeleted {
 			t.Fatalf("after its type was removed: %+v", r)
 		}
@@ -422,6 +422,45 @@ func TestDynamic(t *testing.T) {
 	}
 	if len(p.resources) != 0 || len(p.dynamics) != 0 {
 		t.Errorf("left: %v, %v", p.resources, p.dynamics)
+	}
+}
+
+// What came back leaves nothing to be done for its type: to look at that one alone is enough.
+func TestOneIsTendedLikeAll(t *testing.T) { // P-18
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 18))
+		now, lifespan := start(), []time.Duration{0, time.Minute}[seed%2]
+		config := func() Config {
+			if rng.IntN(4) == 0 {
+				return Config{}
+			}
+			low := rng.IntN(3)
+			return Config{Dynamic: []Dynamic{{Type: "project", State: Free, Min: low, Max: low + rng.IntN(4), Lifespan: lifespan}}}
+		}
+		p := newPool(t, Policy{}, config())
+		for range 300 {
+			now = now.Add(time.Duration(rng.IntN(20_000)) * time.Millisecond)
+			all := slices.Collect(p.All("project"))
+			Sort(all)
+			switch n := rng.IntN(20); {
+			case n == 0:
+				p.Sync(now, config())
+			case n < 8:
+				c := want("a", fmt.Sprint("r", rng.IntN(3)))
+				c.From = []string{Free, ToBeDeleted, Dirty}[rng.IntN(3)]
+				_, _ = p.Acquire(now, c)
+			case len(all) > 0:
+				r := all[rng.IntN(len(all))]
+				to := []string{Free, Dirty, Tombstone, ToBeDeleted}[rng.IntN(4)]
+				_ = p.Release(now, Grip{Resource: r.Name, Owner: r.Owner}, to, "") // some are not held
+			}
+			p.Tick(now)
+			p.Keep()
+			p.tend(now, "project")
+			if left := p.Changes(); len(left) > 0 {
+				t.Fatalf("seed %d: there was something left to do at %v: %+v, before %+v", seed, now, left[0].Resource, all)
+			}
+		}
 	}
 }
 

@@ -185,26 +185,18 @@ func (p *Pool) Transfer(now time.Time, g Grip, owner string, h Holder) (*Resourc
 // Reset ends the leases of a type in a state that gave no sign of life for a time, and returns their owners by resource.
 func (p *Pool) Reset(now time.Time, typ, state string, expire time.Duration, to string) map[string]string {
 	reset := map[string]string{}
-	for _, r := range p.ofType(typ) {
+	var silent []*Resource
+	for r := range p.All(typ) {
 		if r.State == state && r.Held() && now.Sub(r.Updated) >= expire {
-			reset[r.Name] = r.Owner
-			p.end(now, r, to, Reset, "")
+			silent = append(silent, r)
 		}
 	}
+	Sort(silent)
+	for _, r := range silent {
+		reset[r.Name] = r.Owner
+		p.end(now, r, to, Reset, "")
+	}
 	return reset
-}
-
-// ofType returns the resources of a type by name.
-func (p *Pool) ofType(typ string) []*Resource {
-	t := p.types[typ]
-	if t == nil {
-		return nil
-	}
-	var all []*Resource
-	for _, name := range slices.Sorted(maps.Keys(t.resources)) {
-		all = append(all, p.resources[name])
-	}
-	return all
 }
 
 // PodGone ends the leases of a pod. Whose they are is known by the pod's UID alone (P-10).
@@ -297,9 +289,7 @@ func (p *Pool) closed(now time.Time, r *Resource, to, why, note string) *Resourc
 
 // freed lets those who wait have what was given back.
 func (p *Pool) freed(now time.Time, r *Resource) {
-	if _, dynamic := p.dynamics[r.Type]; dynamic {
-		p.tend(now, r.Type)
-	}
+	p.tended(now, r)
 	p.watch(p.resources[r.Name], now)
 	p.match(now, place{r.Type, r.State})
 }

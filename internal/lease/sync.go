@@ -16,9 +16,9 @@ type Static struct{ Type, State string }
 // Sync makes the pool what the configuration says. A resource that is held stays until its lease ends; the state of one that
 // is there already is its own affair (P-19).
 func (p *Pool) Sync(now time.Time, c Config) {
-	old := p.static
-	p.noted(func() { p.static = old })
-	p.static = c.static()
+	static, listed := p.static, p.listed
+	p.noted(func() { p.static, p.listed = static, listed })
+	p.static, p.listed = c.static(), c.listed()
 	for _, typ := range slices.Sorted(maps.Keys(p.dynamics)) {
 		d := p.dynamics[typ]
 		if !slices.ContainsFunc(c.Dynamic, func(d Dynamic) bool { return d.Type == typ }) && (d.Min != 0 || d.Max != 0) {

@@ -26,7 +26,7 @@ func (p *Pool) putResource(name string, r *Resource) {
 func (p *Pool) index(r *Resource) {
 	t := p.types[r.Type]
 	if t == nil {
-		t = &typeIndex{map[string]bool{}, map[string]int{}, map[string]int{}}
+		t = &typeIndex{resources: map[string]bool{}, states: map[string]int{}, owners: map[string]int{}}
 		p.types[r.Type] = t
 	}
 	t.resources[r.Name] = true
@@ -35,6 +35,9 @@ func (p *Pool) index(r *Resource) {
 	}
 	t.states[r.State]++
 	t.owners[r.Owner]++
+	if r.condemned() {
+		t.leaving++
+	}
 	if !r.Held() {
 		p.spot(place{r.Type, r.State}).free.add(r)
 		return
@@ -67,6 +70,9 @@ func (p *Pool) unindex(r *Resource) {
 	}
 	less(t.states, r.State)
 	less(t.owners, r.Owner)
+	if r.condemned() {
+		t.leaving--
+	}
 	if len(t.resources) == 0 {
 		delete(p.types, r.Type)
 	}

@@ -4,9 +4,11 @@
 package lease
 
 import (
+	"cmp"
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -52,20 +54,31 @@ func (p *Pool) Types() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// List returns the resources of a type by name; "" is every type.
-func (p *Pool) List(typ string) []*Resource {
-	if typ != "" {
-		return p.ofType(typ)
+// All visits the resources of a type, or of every type for "", in no order, which is all that a look at a large pool may cost
+// those who work. Who wants an order calls Sort when the look is over.
+func (p *Pool) All(typ string) iter.Seq[*Resource] {
+	if typ == "" {
+		return maps.Values(p.resources)
 	}
-	var all []*Resource
-	for _, t := range p.Types() {
-		all = append(all, p.ofType(t)...)
+	return func(yield func(*Resource) bool) {
+		t := p.types[typ]
+		if t == nil {
+			return
+		}
+		for name := range t.resources {
+			if !yield(p.resources[name]) {
+				return
+			}
+		}
 	}
-	return all
 }
 
-// All visits every resource in no order, which is all that a look at a large pool may cost those who work.
-func (p *Pool) All() iter.Seq[*Resource] { return maps.Values(p.resources) }
+// Sort orders resources by type and name.
+func Sort(all []*Resource) {
+	slices.SortFunc(all, func(a, b *Resource) int {
+		return cmp.Or(strings.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name))
+	})
+}
 
 // Metric counts the resources of a type by state and by owner, of which "" is nobody.
 func (p *Pool) Metric(typ string) (states, owners map[string]int, err error) {

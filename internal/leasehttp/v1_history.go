@@ -98,7 +98,7 @@ func (v *V1) usage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = v.do(r, func(p *lease.Pool, now time.Time) error {
-		for _, one := range p.List(query.Type) {
+		for one := range p.All(query.Type) {
 			if one.Lease != nil && query.Until.IsZero() && query.Matches(running(one)) {
 				count(one.Lease.Holder, one.Type, one.Lease.Since, now)
 			}

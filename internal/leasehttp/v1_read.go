@@ -8,6 +8,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -109,7 +110,7 @@ func (v *V1) resources(w http.ResponseWriter, r *http.Request) error {
 	}{Resources: []Resource{}}
 	var all []*lease.Resource
 	err := v.do(r, func(p *lease.Pool, _ time.Time) error {
-		all = p.List(typ)
+		all = slices.Collect(p.All(typ))
 		if typ != "" && len(all) == 0 && p.Dynamic(typ) == nil {
 			return &missing{notFound("type", typ, p.Types())}
 		}
@@ -118,6 +119,7 @@ func (v *V1) resources(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	lease.Sort(all)
 	for _, one := range all {
 		switch {
 		case state != "" && one.State != state:
@@ -154,19 +156,27 @@ func (v *V1) resource(w http.ResponseWriter, r *http.Request) error {
 func (v *V1) leases(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	out := Leases{Leases: []Lease{}}
-	return v.reply(w, r, func(p *lease.Pool, _ time.Time) (any, error) {
-		for _, one := range p.List(q.Get("type")) {
-			l := leaseOf(one, false)
-			switch {
-			case !one.Held() || q.Get("account") != "" && l.Account != q.Get("account"):
-			case len(out.Leases) == maxList:
-				out.LeftOut++
-			default:
-				out.Leases = append(out.Leases, l)
-			}
-		}
-		return out, nil
+	var all []*lease.Resource
+	err := v.do(r, func(p *lease.Pool, _ time.Time) error {
+		all = slices.Collect(p.All(q.Get("type")))
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	lease.Sort(all)
+	for _, one := range all {
+		l := leaseOf(one, false)
+		switch {
+		case !one.Held() || q.Get("account") != "" && l.Account != q.Get("account"):
+		case len(out.Leases) == maxList:
+			out.LeftOut++
+		default:
+			out.Leases = append(out.Leases, l)
+		}
+	}
+	answer(w, http.StatusOK, out)
+	return nil
 }
 
 // Waiting is a request in the queue.
@@ -241,11 +251,12 @@ func (v *V1) reservations(w http.ResponseWriter, r *http.Request) error {
 func (v *V1) watch(w http.ResponseWriter, r *http.Request) error {
 	typ := r.URL.Query().Get("type")
 	var all []*lease.Resource
-	changes, err := v.Pool.Watch(r.Context(), func(p *lease.Pool) { all = p.List(typ) })
+	changes, err := v.Pool.Watch(r.Context(), func(p *lease.Pool) { all = slices.Collect(p.All(typ)) })
 	if err != nil {
 		return err
 	}
 	defer func() { _ = v.Pool.Unwatch(r.Context(), changes) }() // a keeper that stopped has forgotten it
+	lease.Sort(all)
 	w.Header().Set("Content-Type", "application/jsonl")
 	out, control := json.NewEncoder(w), http.NewResponseController(w)
 	for _, one := range all {

@@ -75,7 +75,7 @@ type Place struct {
 func Look(p *lease.Pool, now time.Time) *Pool {
 	look := &Pool{Now: now}
 	byType := map[string][]*lease.Resource{}
-	for r := range p.All() {
+	for r := range p.All("") {
 		byType[r.Type] = append(byType[r.Type], r)
 	}
 	for _, name := range p.Types() {
