@@ -7,9 +7,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -26,11 +28,12 @@ type Keeper struct {
 	epoch   Epoch
 	waiting map[string]*waiting
 	lazy    map[Ref]time.Time // lazy records that are not written yet → when they are
-	flush   time.Time         // the earliest of these
+	flush   time.Time         // no later than the earliest of these
 	watches map[*Watch]bool
 	stored  []func()  // what is to be done once the batch is stored
 	leaving []string  // waiters whose callers leave in the batch
 	late    time.Time // until then nothing ends by itself: the process had stood still
+	spared  bool      // nothing ended by itself since late was set
 }
 
 // KeeperOptions make a keeper.
@@ -82,8 +85,8 @@ func NewKeeper(opts KeeperOptions) *Keeper {
 }
 
 // Run loads the pool, applies the configuration and serves until the context ends or the store fails. The error is nil only in
-// the first case. A keeper runs once.
-func (k *Keeper) Run(ctx context.Context, c Config, ready func()) error {
+// the first case. ready learns what of the configuration the store refused, as of Sync, or nil. A keeper runs once.
+func (k *Keeper) Run(ctx context.Context, c Config, ready func(refused error)) error {
 	defer k.stop()
 	state, epoch, err := k.opts.Store.Load(ctx)
 	if err != nil {
@@ -95,12 +98,51 @@ func (k *Keeper) Run(ctx context.Context, c Config, ready func()) error {
 	}
 	k.epoch = epoch
 	k.opts.Resumed(k.pool.lastEnded())
-	k.pool.Sync(now, c)
-	if err := k.commit(ctx, now, nil); err != nil {
+	err = apply(c, func(do func(p *Pool, now time.Time)) error {
+		now := clock()
+		if err := k.try(now, func() { do(k.pool, now) }); err != nil {
+			return err
+		}
+		return k.commit(ctx, now, nil)
+	})
+	if err != nil && !errors.Is(err, ErrRefused) {
 		return err
 	}
-	ready()
+	ready(err)
 	return k.serve(ctx)
+}
+
+// Sync applies a configuration. What the store refuses does not keep it from the rest: the error is ErrRefused then, and names
+// what is not as the configuration says.
+func (k *Keeper) Sync(ctx context.Context, c Config) error {
+	return apply(c, func(do func(p *Pool, now time.Time)) error { return k.Do(ctx, do) })
+}
+
+// apply applies a configuration at once or, where the store refuses that, part by part. commit runs an operation and stores what
+// it did.
+func apply(c Config, commit func(do func(p *Pool, now time.Time)) error) error {
+	err := commit(func(p *Pool, now time.Time) { p.Sync(now, c) })
+	if !errors.Is(err, ErrRefused) {
+		return err
+	}
+	var parts []part
+	if err := commit(func(p *Pool, _ time.Time) { parts = p.parts(c) }); err != nil {
+		return err
+	}
+	var refused []string
+	for _, one := range parts {
+		err := commit(func(p *Pool, now time.Time) { one.sync(p, now) })
+		switch {
+		case errors.Is(err, ErrRefused):
+			refused = append(refused, one.name)
+		case err != nil:
+			return err
+		}
+	}
+	if len(refused) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %.2000s", ErrRefused, strings.Join(refused, ", "))
 }
 
 // stop answers all who still wait.
@@ -131,7 +173,7 @@ func (k *Keeper) serve(ctx context.Context) error {
 		var batch []*op
 		select {
 		case <-ctx.Done():
-			return k.commit(context.WithoutCancel(ctx), k.last(), nil)
+			return k.write(context.WithoutCancel(ctx), k.last())
 		case o := <-k.ops:
 			batch = k.gather(o)
 		case <-timer.C:
@@ -150,6 +192,9 @@ func (k *Keeper) serve(ctx context.Context) error {
 		if err := k.alarms(ctx, now); err != nil {
 			return err
 		}
+		if err := k.write(ctx, now); err != nil {
+			return err
+		}
 	}
 }
 
@@ -159,6 +204,7 @@ func (k *Keeper) alarms(ctx context.Context, now time.Time) error {
 	if at, ok := k.pool.Next(); !ok || at.After(now) || now.Before(k.late) {
 		return nil
 	}
+	k.spared = false
 	k.tick(now)
 	err := k.commit(ctx, now, nil)
 	if !errors.Is(err, ErrRefused) {
@@ -241,10 +287,11 @@ const (
 	catchUp    = 2 * time.Second
 )
 
-// mindGap notices that the process stood still (P-21).
+// mindGap notices that the process stood still (P-21). A store that takes its time every time is no reason to let leases go on
+// for good: what was spared once is due.
 func (k *Keeper) mindGap(now time.Time) {
-	if at, ok := k.pool.Next(); ok && now.Sub(later(at, k.late)) > stoodStill {
-		k.late = now.Add(catchUp)
+	if at, ok := k.pool.Next(); ok && !k.spared && now.Sub(at) > stoodStill {
+		k.late, k.spared = now.Add(catchUp), true
 	}
 }
 
@@ -263,15 +310,16 @@ func (k *Keeper) gather(batch ...*op) []*op {
 
 // commit stores what the batch changed and only then answers. A batch that the store refuses never was.
 func (k *Keeper) commit(ctx context.Context, now time.Time, batch []*op) error {
-	records, lazy := k.due(now)
-	var err error
-	if len(records) > 0 {
-		err = k.opts.Store.Commit(ctx, k.epoch, records)
-	}
-	if err != nil {
-		if errors.Is(err, ErrRefused) && k.opts.Refused != nil {
-			k.opts.Refused(err)
+	var records []Record
+	var lazy []Ref
+	for _, r := range k.pool.Changes() {
+		if r.Lazy {
+			lazy = append(lazy, r.Ref())
+		} else {
+			records = append(records, r)
 		}
+	}
+	if err := k.store(ctx, records); err != nil {
 		k.pool.Undo()
 		for _, key := range k.leaving { // who left in the batch that never was has left all the same
 			delete(k.waiting, key)
@@ -287,7 +335,14 @@ func (k *Keeper) commit(ctx context.Context, now time.Time, batch []*op) error {
 		answer(batch, err)
 		return err
 	}
-	k.lazy = lazy
+	for _, r := range records {
+		delete(k.lazy, r.Ref())
+	}
+	for _, ref := range lazy {
+		if _, waits := k.lazy[ref]; !waits {
+			k.later(ref, now.Add(k.every(ref.Kind)))
+		}
+	}
 	out := k.pool.Keep()
 	for _, do := range k.stored {
 		do()
@@ -304,40 +359,63 @@ func (k *Keeper) commit(ctx context.Context, now time.Time, batch []*op) error {
 	return nil
 }
 
-// due returns what is to be written now, and what is still to be written then.
-func (k *Keeper) due(now time.Time) ([]Record, map[Ref]time.Time) {
+// store commits records, if there are any.
+func (k *Keeper) store(ctx context.Context, records []Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	err := k.opts.Store.Commit(ctx, k.epoch, records)
+	if errors.Is(err, ErrRefused) && k.opts.Refused != nil {
+		k.opts.Refused(err)
+	}
+	return err
+}
+
+// later has a lazy record written at a time.
+func (k *Keeper) later(ref Ref, at time.Time) {
+	k.lazy[ref] = at
+	if len(k.lazy) == 1 || at.Before(k.flush) {
+		k.flush = at
+	}
+}
+
+// write stores the lazy records that are due, in a commit of their own: what the store refuses of them is no caller's fault.
+func (k *Keeper) write(ctx context.Context, now time.Time) error {
+	if len(k.lazy) == 0 || now.Before(k.flush) {
+		return nil
+	}
 	var records []Record
-	lazy := k.lazy
-	changes := k.pool.Changes()
-	if len(changes) > 0 || !now.Before(k.flush) {
-		lazy = maps.Clone(k.lazy) // the commit may fail
-	}
-	for _, r := range changes {
-		if !r.Lazy {
-			delete(lazy, r.Ref())
-			records = append(records, r)
-		} else if _, waits := lazy[r.Ref()]; !waits {
-			lazy[r.Ref()] = now.Add(k.every(r.Kind))
-			if at := lazy[r.Ref()]; len(lazy) == 1 || at.Before(k.flush) {
-				k.flush = at
-			}
-		}
-	}
-	if len(lazy) == 0 || now.Before(k.flush) {
-		return records, lazy
-	}
 	k.flush = now.Add(max(k.opts.LazyEvery, k.opts.QueueEvery))
-	for _, ref := range slices.SortedFunc(maps.Keys(lazy), Ref.Compare) {
-		if at := lazy[ref]; at.After(now) {
+	for _, ref := range slices.SortedFunc(maps.Keys(k.lazy), Ref.Compare) {
+		if at := k.lazy[ref]; at.After(now) {
 			k.flush = earlier(k.flush, at)
 			continue
 		}
-		delete(lazy, ref)
+		delete(k.lazy, ref)
 		r := k.pool.record(ref)
 		r.Lazy = true
 		records = append(records, r)
 	}
-	return records, lazy
+	return k.writeSome(ctx, now, records)
+}
+
+// writeSome stores records together or, where the store refuses that, in halves, and puts off what it refuses alone.
+func (k *Keeper) writeSome(ctx context.Context, now time.Time, records []Record) error {
+	err := k.store(ctx, records)
+	switch half := len(records) / 2; {
+	case err == nil:
+		k.publish(records)
+	case !errors.Is(err, ErrRefused):
+		return err
+	case half == 0:
+		k.later(records[0].Ref(), now.Add(alarmAgain))
+	default:
+		if err := k.writeSome(ctx, now, records[:half]); err != nil {
+			return err
+		}
+		return k.writeSome(ctx, now, records[half:])
+	}
+	return nil
 }
 
 func (k *Keeper) every(kind Kind) time.Duration {
@@ -524,7 +602,7 @@ func (k *Keeper) Watch(ctx context.Context, first func(p *Pool)) (*Watch, error)
 	w := &Watch{make(chan Record, watchBuffer)}
 	err := k.Do(ctx, func(p *Pool, _ time.Time) {
 		first(p)
-		k.watches[w] = true
+		k.stored = append(k.stored, func() { k.watches[w] = true })
 	})
 	return w, err
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -21,6 +22,7 @@ type memory struct {
 	commits [][]Record
 	fail    error
 	refuses func(Record) bool // these are refused, and all that is committed with them
+	takes   time.Duration
 }
 
 func (m *memory) Load(context.Context) (State, Epoch, error) {
@@ -36,6 +38,7 @@ func (m *memory) Load(context.Context) (State, Epoch, error) {
 func (m *memory) Commit(_ context.Context, _ Epoch, records []Record) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	time.Sleep(m.takes)
 	if m.fail != nil {
 		return m.fail
 	}
@@ -59,6 +62,45 @@ func (m *memory) breaks(err error) {
 	m.fail = err
 }
 
+// refuse says what is refused from now on.
+func (m *memory) refuse(what func(Record) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refuses = what
+}
+
+// slow says how long a commit takes from now on.
+func (m *memory) slow(by time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.takes = by
+}
+
+// keys are those of a kind that were written after so many commits.
+func (m *memory) keys(kind Kind, after int) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var keys []string
+	for _, r := range slices.Concat(m.commits[after:]...) {
+		if r.Kind == kind {
+			keys = append(keys, r.Key)
+		}
+	}
+	return keys
+}
+
+func (m *memory) holds(kind Kind) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for ref := range m.state {
+		if ref.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
 func (m *memory) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,7 +116,7 @@ func keep(t *testing.T, store *memory, c Config) (*Keeper, func() error) {
 	k := NewKeeper(KeeperOptions{Store: store, Pool: Options{IDs: numbered("lease-"), Names: numbered("made-")}})
 	ctx, stop := context.WithCancel(t.Context())
 	done, ready := make(chan error, 1), make(chan struct{})
-	go func() { done <- k.Run(ctx, c, func() { close(ready) }) }()
+	go func() { done <- k.Run(ctx, c, func(error) { close(ready) }) }()
 	<-ready
 	end := sync.OnceValue(func() error {
 		stop()
@@ -170,6 +212,135 @@ func TestRefusedCommit(t *testing.T) {
 		store.breaks(nil)
 		if r := mustTake(t, k); r.Epoch != 1 {
 			t.Errorf("epoch %d: the refused lease left a trace", r.Epoch)
+		}
+	})
+}
+
+// TestRefusedConfiguration: what the store refuses of a configuration does not keep the pool from the rest, and is named.
+func TestRefusedConfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{refuses: func(r Record) bool { return r.Key == "p001" }}
+		k, _ := keep(t, store, projects(1, Free))
+		three := projects(3, Free)
+		three.Dynamic = []Dynamic{{Type: "made", State: Free, Min: 1, Max: 1}}
+		if err := k.Sync(t.Context(), three); !errors.Is(err, ErrRefused) || !strings.HasSuffix(err.Error(), ": resource p001") {
+			t.Fatalf("got %v, want the resource that was refused", err)
+		}
+		if n := store.holds(KindResource); n != 3 {
+			t.Errorf("%d resources, want the two others and one that was made", n)
+		}
+		store.refuse(nil)
+		if err := k.Sync(t.Context(), three); err != nil {
+			t.Fatal(err)
+		}
+		if n := store.holds(KindResource); n != 4 {
+			t.Errorf("%d resources, want all", n)
+		}
+	})
+}
+
+// TestRefusedAtStart: the same when a pool starts.
+func TestRefusedAtStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{state: map[Ref]Record{}, refuses: func(r Record) bool { return r.Key == "p001" }}
+		k := NewKeeper(KeeperOptions{Store: store, Pool: Options{IDs: numbered("lease-"), Names: numbered("made-")}})
+		ctx, stop := context.WithCancel(t.Context())
+		done, ready := make(chan error), make(chan error)
+		go func() { done <- k.Run(ctx, projects(3, Free), func(refused error) { ready <- refused }) }()
+		if refused := <-ready; !errors.Is(refused, ErrRefused) {
+			t.Errorf("got %v, want what was refused", refused)
+		}
+		mustTake(t, k)
+		mustTake(t, k)
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRefusedSign: a sign of life that the store refuses keeps nobody else from being served, nor theirs from being written, and
+// is tried again.
+func TestRefusedSign(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		k, _ := keep(t, store, projects(9, Free))
+		for range 8 {
+			mustTake(t, k)
+		}
+		store.refuse(func(r Record) bool { return r.Lazy && r.Key == "p003" })
+		before := store.count()
+		if err := k.Do(t.Context(), func(p *Pool, now time.Time) {
+			for i := range 8 {
+				if _, err := p.Renew(now, Grip{Resource: fmt.Sprintf("p%03d", i), Owner: "x"}, 0); err != nil {
+					t.Error(err)
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		mustTake(t, k)
+		if got := store.keys(KindResource, before); len(got) != 8 || slices.Contains(got, "p003") {
+			t.Errorf("written: %v, want seven signs of life and a lease", got)
+		}
+		store.refuse(nil)
+		before = store.count()
+		time.Sleep(2 * alarmAgain)
+		synctest.Wait()
+		if got := store.keys(KindResource, before); !slices.Equal(got, []string{"p003"}) {
+			t.Errorf("written later: %v, want the sign of life that was refused", got)
+		}
+	})
+}
+
+// TestSlowStore: leases end where every commit takes its time, too.
+func TestSlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		k, _ := keep(t, store, projects(2, Free))
+		c := want("silent", "")
+		c.TTL = time.Minute
+		if _, err := k.Acquire(t.Context(), c, 0); err != nil {
+			t.Fatal(err)
+		}
+		store.slow(4500 * time.Millisecond)
+		var state string
+		for i := range 30 { // somebody keeps the store busy
+			if err := k.Do(t.Context(), func(p *Pool, now time.Time) {
+				state = p.Get("p000").State
+				if _, err := p.Quarantine(now, "p001", fmt.Sprint(i), "me"); err != nil {
+					t.Error(err)
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if state != Dirty {
+			t.Errorf("%v after two minutes, want its lease to have ended", state)
+		}
+	})
+}
+
+// TestRefusedWatch: a watch that could not begin does not stay.
+func TestRefusedWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		k, _ := keep(t, store, projects(2, Free))
+		go func() { _ = k.Do(t.Context(), func(*Pool, time.Time) { time.Sleep(time.Second) }) }()
+		synctest.Wait()
+		go func() {
+			_ = k.Do(t.Context(), func(p *Pool, now time.Time) { _, _ = p.Quarantine(now, "p000", "odd", "me") })
+		}()
+		synctest.Wait()
+		store.breaks(fmt.Errorf("no: %w", ErrRefused))
+		if _, err := k.Watch(t.Context(), func(*Pool) {}); !errors.Is(err, ErrRefused) {
+			t.Fatalf("watch: %v", err)
+		}
+		store.breaks(nil)
+		var left int
+		if err := k.Do(t.Context(), func(*Pool, time.Time) { left = len(k.watches) }); err != nil || left != 0 {
+			t.Errorf("%d watches are left, %v", left, err)
 		}
 	})
 }

@@ -115,7 +115,7 @@ func keepTold(t *testing.T, store *memory, opts Options, c Config) (*Keeper, fun
 	}})
 	ctx, stop := context.WithCancel(t.Context())
 	done, ready := make(chan error, 1), make(chan struct{})
-	go func() { done <- k.Run(ctx, c, func() { close(ready) }) }()
+	go func() { done <- k.Run(ctx, c, func(error) { close(ready) }) }()
 	<-ready
 	t.Cleanup(func() {
 		stop()

@@ -16,47 +16,85 @@ type Static struct{ Type, State string }
 // Sync makes the pool what the configuration says. A resource that is held stays until its lease ends; the state of one that
 // is there already is its own affair (P-19).
 func (p *Pool) Sync(now time.Time, c Config) {
-	static, listed := p.static, p.listed
-	p.noted(func() { p.static, p.listed = static, listed })
-	p.static, p.listed = c.static(), c.listed()
-	for _, typ := range slices.Sorted(maps.Keys(p.dynamics)) {
-		d := p.dynamics[typ]
-		if !slices.ContainsFunc(c.Dynamic, func(d Dynamic) bool { return d.Type == typ }) && (d.Min != 0 || d.Max != 0) {
-			n := *d
-			n.Min, n.Max = 0, 0
-			p.setDynamic(typ, &n)
-		}
-	}
-	for _, d := range c.Dynamic {
-		if was := p.dynamics[d.Type]; was == nil || !reflect.DeepEqual(*was, d) {
-			p.setDynamic(d.Type, &d)
-		}
-	}
-	p.syncStatic(now)
-	for _, typ := range slices.Sorted(maps.Keys(p.dynamics)) {
-		p.tend(now, typ)
+	for _, one := range p.parts(c) {
+		one.sync(p, now)
 	}
 }
 
-func (p *Pool) syncStatic(now time.Time) {
-	for _, name := range slices.Sorted(maps.Keys(p.resources)) {
-		r := p.resources[name]
-		s, listed := p.static[name]
-		_, dynamic := p.dynamics[r.Type]
-		stays := listed && s.Type == r.Type || !listed && dynamic
-		switch {
-		case !stays && r.Held():
-			p.mark(r, true)
-		case !stays:
-			p.leave(now, r)
-		case r.Leaving:
-			p.mark(r, false)
-		}
+// part is what a configuration says of one thing. Each makes sense alone, once the first has been applied.
+type part struct {
+	name string
+	sync func(p *Pool, now time.Time)
+}
+
+// parts takes a configuration apart: what is static, which nothing stores; the types; the resources; and what the types need to
+// be between their bounds.
+func (p *Pool) parts(c Config) []part {
+	static := c.static()
+	all := []part{{"", func(p *Pool, _ time.Time) { p.list(static, c.listed()) }}}
+	dynamic := map[string]*Dynamic{}
+	for typ := range p.dynamics {
+		dynamic[typ] = nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.static)) {
-		if p.resources[name] == nil {
+	for _, d := range c.Dynamic {
+		dynamic[d.Type] = &d
+	}
+	types := slices.Sorted(maps.Keys(dynamic))
+	for _, typ := range types {
+		all = append(all, part{"type " + typ, func(p *Pool, _ time.Time) { p.bound(typ, dynamic[typ]) }})
+	}
+	names := maps.Clone(static)
+	for name := range p.resources {
+		names[name] = static[name]
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		all = append(all, part{"resource " + name, func(p *Pool, now time.Time) { p.syncStatic(now, name) }})
+	}
+	for _, typ := range types {
+		all = append(all, part{"resources of type " + typ, func(p *Pool, now time.Time) { p.tend(now, typ) }})
+	}
+	return all
+}
+
+// list notes what is static.
+func (p *Pool) list(static map[string]Static, listed map[string]bool) {
+	wasStatic, wasListed := p.static, p.listed
+	p.noted(func() { p.static, p.listed = wasStatic, wasListed })
+	p.static, p.listed = static, listed
+}
+
+// bound sets the bounds of a dynamic type. One without any is given up.
+func (p *Pool) bound(typ string, d *Dynamic) {
+	was := p.dynamics[typ]
+	if d == nil && was != nil {
+		n := *was
+		n.Min, n.Max = 0, 0
+		d = &n
+	}
+	if d != nil && (was == nil || !reflect.DeepEqual(was, d)) {
+		p.setDynamic(typ, d)
+	}
+}
+
+// syncStatic makes one resource what the configuration says of it.
+func (p *Pool) syncStatic(now time.Time, name string) {
+	r := p.resources[name]
+	s, listed := p.static[name]
+	if r == nil {
+		if listed {
 			p.add(now, name)
 		}
+		return
+	}
+	_, dynamic := p.dynamics[r.Type]
+	stays := listed && s.Type == r.Type || !listed && dynamic
+	switch {
+	case !stays && r.Held():
+		p.mark(r, true)
+	case !stays:
+		p.leave(now, r)
+	case r.Leaving:
+		p.mark(r, false)
 	}
 }
 

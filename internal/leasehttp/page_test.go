@@ -36,7 +36,7 @@ func showPages(t *testing.T, history History) (string, *lease.Keeper) {
 		done <- keeper.Run(ctx, lease.Config{Static: []lease.Group{
 			{Type: "project", State: lease.Free, Names: []string{"p1", "p2"}, Lines: []int{1, 2}},
 			{Type: "a/b", State: lease.Free, Names: []string{"p4"}, Lines: []int{3}},
-		}}, func() { close(ready) })
+		}}, func(error) { close(ready) })
 	}()
 	<-ready
 	log := logrus.New()

@@ -41,7 +41,7 @@ func TestPanic(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done, ready := make(chan error, 1), make(chan struct{})
 	config := lease.Config{Static: []lease.Group{{Type: "project", State: lease.Free, Names: []string{"p0"}}}}
-	go func() { done <- serving.Run(ctx, config, func() { close(ready) }) }()
+	go func() { done <- serving.Run(ctx, config, func(error) { close(ready) }) }()
 	<-ready
 	s := httptest.NewServer((&Boskos{Pool: serving, Metrics: metrics}).Handler())
 	defer s.Close()

@@ -70,7 +70,7 @@ func serve(t *testing.T, policy lease.Policy, gate *Gate, size int) *server {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done, ready := make(chan error, 1), make(chan struct{})
-	go func() { done <- k.Run(ctx, lease.Config{Static: []lease.Group{g}}, func() { close(ready) }) }()
+	go func() { done <- k.Run(ctx, lease.Config{Static: []lease.Group{g}}, func(error) { close(ready) }) }()
 	<-ready
 	v1, boskos := &V1{Pool: k, History: h}, &Boskos{Pool: k}
 	if gate != nil {

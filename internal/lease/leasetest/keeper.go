@@ -53,7 +53,7 @@ func clients(t *testing.T, store lease.Store) map[string]promise {
 	ready, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = k.Run(ctx, config, func() { close(ready) }) // the error is that it was killed
+		_ = k.Run(ctx, config, func(error) { close(ready) }) // the error is that it was killed
 	}()
 	held := map[string]promise{}
 	select {

@@ -252,7 +252,11 @@ func (s *server) serveTerm(ctx context.Context, store lease.Store, lazyEvery tim
 		Refused: func(err error) { s.log.WithError(err).Error("the store refused a change, which never was") },
 	})
 	defer s.term.Store(nil)
-	err = k.Run(ctx, c, func() {
+	err = k.Run(ctx, c, func(refused error) {
+		if refused != nil {
+			s.log.WithError(refused).Error("configuration not applied whole, it is tried again")
+			s.config.again()
+		}
 		s.term.Store(&term{k, s.handler(k, s.followPods(ctx, k))})
 		s.told("Serving")
 		following.Go(func() { s.follow(ctx, k) })
@@ -317,7 +321,7 @@ func (s *server) follow(ctx context.Context, k *lease.Keeper) {
 		}
 		c, changed, err := s.config.changed()
 		if err == nil && changed {
-			if err = k.Do(ctx, func(p *lease.Pool, now time.Time) { p.Sync(now, c) }); err == nil {
+			if err = k.Sync(ctx, c); err == nil {
 				s.log.Info("Configuration applied")
 				s.config.applied(c)
 			}
@@ -441,6 +445,9 @@ func (c *config) changed() (lease.Config, bool, error) {
 	c.next = string(content)
 	return parsed, true, nil
 }
+
+// again has the configuration applied again: the store did not take all of it.
+func (c *config) again() { c.last = "" }
 
 func (c *config) applied(applied lease.Config) { c.last, c.fault, c.good = c.next, "", &applied }
 
