@@ -295,10 +295,14 @@ func (p *Pool) take(now time.Time, w *Waiter) []*Resource {
 	return got
 }
 
+// epochAt is more than any epoch that a resource can have had under its name before, also where nobody remembers: the
+// configuration listed it, then did not, and does again. Nothing is lent a thousand times a second (P-8).
+func epochAt(now time.Time) uint64 { return uint64(max(now.UnixMilli(), 0)) }
+
 func (p *Pool) grant(now time.Time, r *Resource, w *Waiter) *Resource {
 	n := r.copy()
 	n.Owner, n.State, n.Updated = w.Owner, w.To, now
-	n.Epoch++
+	n.Epoch = max(n.Epoch+1, epochAt(now))
 	n.Lease = &Lease{
 		ID: p.ids(), Holder: w.Holder, Since: now, TTL: w.TTL, Request: w.Request, From: w.From,
 		Charged: p.charge(r.Type, w.Account), Reservation: p.underReservation(now, r, w.Account),

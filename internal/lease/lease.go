@@ -33,7 +33,8 @@ type Resource struct {
 	Expires time.Time `json:"expires,omitzero"`
 	// UserData is what the holders keep with the resource. It outlives a lease.
 	UserData map[string]string `json:"userData,omitempty"`
-	// Epoch counts the leases of this resource. A number below it belongs to a lease that has ended (P-8).
+	// Epoch is that of the last lease of this resource, each higher than the one before. A number below it belongs to a lease
+	// that has ended (P-8).
 	Epoch uint64 `json:"epoch,omitempty"`
 	// Lease is there while somebody holds the resource, unless another program wrote the owner.
 	Lease *Lease `json:"lease,omitempty"`

@@ -115,11 +115,11 @@ func TestReleaseChecks(t *testing.T) {
 	}{
 		{"owner", func(r *Resource) Grip { return Grip{Resource: r.Name, Owner: "a"} }, nil},
 		{"lease", func(r *Resource) Grip { return Grip{Resource: r.Name, Lease: r.Lease.ID} }, nil},
-		{"lease and epoch", func(r *Resource) Grip { return Grip{Resource: r.Name, Lease: r.Lease.ID, Epoch: 1} }, nil},
+		{"lease and epoch", func(r *Resource) Grip { return Grip{Resource: r.Name, Lease: r.Lease.ID, Epoch: r.Epoch} }, nil},
 		{"other owner", func(r *Resource) Grip { return Grip{Resource: r.Name, Owner: "b"} }, new(*NotOwner)},
 		{"nobody", func(r *Resource) Grip { return Grip{Resource: r.Name} }, new(*NotOwner)},
 		{"other lease", func(r *Resource) Grip { return Grip{Resource: r.Name, Owner: "a", Lease: "lease-9"} }, new(*Stale)},
-		{"other epoch", func(r *Resource) Grip { return Grip{Resource: r.Name, Owner: "a", Epoch: 2} }, new(*Stale)},
+		{"other epoch", func(r *Resource) Grip { return Grip{Resource: r.Name, Owner: "a", Epoch: r.Epoch + 1} }, new(*Stale)},
 		{"other resource", func(*Resource) Grip { return Grip{Resource: "nope", Owner: "a"} }, new(*NoneFree)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -460,6 +460,30 @@ func TestOneIsTendedLikeAll(t *testing.T) { // P-18
 			if left := p.Changes(); len(left) > 0 {
 				t.Fatalf("seed %d: there was something left to do at %v: %+v, before %+v", seed, now, left[0].Resource, all)
 			}
+		}
+	}
+}
+
+// A resource that the configuration listed, did not list, and lists again has no epoch twice, nor one with a clock that goes back.
+func TestEpochsGoUp(t *testing.T) { // P-8
+	p := newPool(t, Policy{}, projects(1, Free))
+	now, last := start(), uint64(0)
+	for i := range 20 {
+		r := mustAcquire(t, p, now, want("a", ""))
+		if r.Epoch <= last {
+			t.Fatalf("lease %d has the epoch %d after %d", i, r.Epoch, last)
+		}
+		last = r.Epoch
+		release(t, p, now, r, Free)
+		switch i % 3 {
+		case 0:
+			now = now.Add(time.Second)
+			p.Sync(now, Config{})
+			p.Sync(now, projects(1, Free))
+		case 1:
+			now = now.Add(-time.Minute)
+		default:
+			now = now.Add(time.Hour)
 		}
 	}
 }

@@ -72,7 +72,9 @@ func servePool(tb testing.TB, size int) string {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done, ready := make(chan error), make(chan struct{})
-	go func() { done <- keeper.Run(ctx, lease.Config{Static: []lease.Group{group}}, func(error) { close(ready) }) }()
+	go func() {
+		done <- keeper.Run(ctx, lease.Config{Static: []lease.Group{group}}, func(error) { close(ready) })
+	}()
 	<-ready
 	boskos := &leasehttp.Boskos{Pool: keeper}
 	server := httptest.NewServer(boskos.Handler())
