@@ -18,6 +18,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"sigs.k8s.io/steward/internal/lease"
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/state"
 )
 
@@ -51,6 +52,10 @@ const (
 	recently = 24 * time.Hour
 	// maxQueue bounds what is held until the next object.
 	maxQueue = 1_000_000
+	// maxHeld bounds the bytes of the objects that could not be written yet.
+	maxHeld = 256 << 20
+	// atOnce is how many objects are read at once: 30 days of two processes are 17,000 at the most.
+	atOnce = 64
 )
 
 // OpenObjects begins to write to a store. holder is a name of lower-case letters, digits and dashes.
@@ -156,6 +161,14 @@ func (o *Objects) pack() {
 		o.objects = append(o.objects, object{strings.ReplaceAll(key, ".", "-"), days[day].Bytes()})
 	}
 	o.queue = nil
+	held := 0
+	for i, one := range slices.Backward(o.objects) {
+		if held += len(one.content); held > maxHeld {
+			o.log.WithField("objects", i+1).Error("history is lost: its store has not been reached for too long")
+			o.objects = slices.Clone(o.objects[i+1:])
+			return
+		}
+	}
 }
 
 // Each visits leases that ended, the latest day first, until visit returns false. What is not written yet comes first.
@@ -199,25 +212,40 @@ func (o *Objects) each(ctx context.Context, q lease.Query, visit func(*lease.End
 	if err != nil {
 		return fmt.Errorf("list the history: %w", err)
 	}
-	for _, key := range slices.Backward(keys) {
-		if !touches(q, dayOf(key)) {
-			continue
-		}
-		content, _, err := o.store.Get(ctx, key)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", key, err)
-		}
-		for line := range bytes.Lines(content) {
-			var e lease.Ended
-			if err := json.Unmarshal(line, &e); err != nil {
+	slices.Reverse(keys)
+	keys = slices.DeleteFunc(keys, func(key string) bool { return !touches(q, dayOf(key)) })
+	for some := range slices.Chunk(keys, atOnce) {
+		contents := make([][]byte, len(some))
+		errs := make([]error, len(some))
+		pace.Each(some, atOnce, func(i int, key string) { contents[i], _, errs[i] = o.store.Get(ctx, key) })
+		for i, key := range some {
+			more, err := lines(contents[i], errs[i], q, visit)
+			if err != nil {
 				return fmt.Errorf("read %s: %w", key, err)
 			}
-			if q.Matches(&e) && !visit(&e) {
+			if !more {
 				return nil
 			}
 		}
 	}
 	return nil
+}
+
+// lines visits the leases of an object, and tells whether more are wanted.
+func lines(content []byte, err error, q lease.Query, visit func(*lease.Ended) bool) (more bool, _ error) {
+	if err != nil {
+		return false, err
+	}
+	for line := range bytes.Lines(content) {
+		var e lease.Ended
+		if err := json.Unmarshal(line, &e); err != nil {
+			return false, err
+		}
+		if q.Matches(&e) && !visit(&e) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func dayOf(key string) string {

@@ -335,7 +335,7 @@ func (s *server) follow(ctx context.Context, k *lease.Keeper) {
 func (s *server) listen() (*serve.Servers, error) {
 	bind := s.opts.BindAddress
 	return serve.Listen([]serve.Port{
-		{Flag: "port", Bind: bind, Port: s.opts.Port, Handler: s.api(), Streams: true, Address: &s.addresses.Pool},
+		{Flag: "port", Bind: bind, Port: s.opts.Port, Handler: s.api(), Address: &s.addresses.Pool},
 		{Flag: "health-port", Bind: bind, Port: s.opts.HealthPort, Handler: s.health(), Address: &s.addresses.Health},
 		{
 			Flag: "metrics-port", Bind: bind, Port: s.opts.MetricsPort, Address: &s.addresses.Metrics,

@@ -23,8 +23,6 @@ type Port struct {
 	Bind    string
 	Port    int
 	Handler http.Handler
-	// Streams is set where a request or an answer may take as long as it likes.
-	Streams bool
 	// Address learns host:port.
 	Address *string
 }
@@ -47,16 +45,16 @@ func Listen(ports []Port) (*Servers, error) {
 		}
 		*p.Address = l.Addr().String()
 		out.listeners = append(out.listeners, l)
-		server := &http.Server{
-			Handler: p.Handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
-			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		}
-		if p.Streams {
-			server.ReadTimeout = 0
-		}
-		out.all = append(out.all, server)
+		out.all = append(out.all, newServer(p.Handler))
 	}
 	return out, nil
+}
+
+// newServer bounds how long a request may take to come, and no answer: net/http takes the deadline back where the body ends.
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}
 }
 
 // Start serves; failed hears of a listener that broke.
