@@ -110,7 +110,7 @@ func (l *lender) tell(c thread.PoolCall) {
 	}
 }
 
-// PC-1 to PC-6: who may do what, what is said, and what the pool is told.
+// PO-1 to PO-6: who may do what, what is said, and what the pool is told.
 func TestPoolCommands(t *testing.T) {
 	tests := []struct {
 		name, author, body string
@@ -172,7 +172,7 @@ func TestPoolCommands(t *testing.T) {
 	}
 }
 
-// PC-4: where the answer is lost after the pool has acted, the command is decided again. It says the same, and does no harm.
+// PO-4: where the answer is lost after the pool has acted, the command is decided again. It says the same, and does no harm.
 func TestPoolCommandsTwice(t *testing.T) {
 	for body, again := range map[string]int{
 		"/infra pool release gpu-1 it hangs":                                       0,
@@ -198,7 +198,7 @@ func TestPoolCommandsTwice(t *testing.T) {
 	}
 }
 
-// PC-5: the pool learns who asked, and where, and of which lease.
+// PO-5: the pool learns who asked, and where, and of which lease.
 func TestPoolIsToldWhoAsks(t *testing.T) {
 	w := newWorld(t)
 	w.issue(1)

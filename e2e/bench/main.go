@@ -27,9 +27,9 @@ import (
 const marker = "<!-- Below this line the page is written by make bench. -->\n"
 
 // compared are the benchmarks of the page: what the hook, its log and the access rules cost, beside Prow's where it has
-// the like, what the audit costs, and the pool beside Boskos. Others are for whoever changes the code they measure.
+// the like, what the audit costs, the pool beside Boskos, and what it costs to prove an empty account empty. Others are for whoever changes the code they measure.
 const compared = "^Benchmark(Receive|ReceivePaced|Irrelevant|Answer|Reconcile|RepoOwners|RepoOwnersQuery|Append|LoadReal|LoadIncremental|Explain|" +
-	"TreeDiff|Crawl|Report|LoadRealTree|LoadRealZones|DNSRealZones|Lease|LeaseAlone|HandOff|PoolStart)$"
+	"TreeDiff|Crawl|Report|LoadRealTree|LoadRealZones|DNSRealZones|Lease|LeaseAlone|HandOff|PoolStart|EmptyProject|EmptyAccount)$"
 
 func main() {
 	count := flag.Int("count", 3, "how often each benchmark runs; the median is reported")

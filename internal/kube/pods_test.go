@@ -87,7 +87,7 @@ func expect(t *testing.T, h *heard, when string, want ...string) {
 	}
 }
 
-// TestFollow (PP-6): a pod ends by its phase or its deletion, is told once, and at once.
+// TestFollow (PD-6): a pod ends by its phase or its deletion, is told once, and at once.
 func TestFollow(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *kubefake.Server, cluster *Cluster) {
 		for n := range 4 {
@@ -137,7 +137,7 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// TestGone (PP-8): what is not in a list has ended only if it was there before the list began.
+// TestGone (PD-8): what is not in a list has ended only if it was there before the list began.
 func TestGone(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *kubefake.Server, cluster *Cluster) {
 		fake.PutPod(testPod(1, "Running"))
@@ -178,7 +178,7 @@ func TestGone(t *testing.T) {
 	})
 }
 
-// TestOutage (PP-7): ten minutes without an API free nothing; what ended meanwhile is found within seconds after them.
+// TestOutage (PD-7): ten minutes without an API free nothing; what ended meanwhile is found within seconds after them.
 func TestOutage(t *testing.T) {
 	for name, rule := range map[string]fault.Rule{
 		"unreachable": {Action: "reset"}, "refused": {Action: "status", Status: 503}, "forbidden": {Action: "status", Status: 403},
@@ -288,7 +288,7 @@ func TestManyPods(t *testing.T) {
 	})
 }
 
-// TestByAddress (PP-4).
+// TestByAddress (PD-4).
 func TestByAddress(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *kubefake.Server, cluster *Cluster) {
 		put := func(n int, change func(p *kubefake.Pod)) {
@@ -360,7 +360,7 @@ func TestBadEvents(t *testing.T) {
 	}
 }
 
-// TestCheckPods (PP-10).
+// TestCheckPods (PD-10).
 func TestCheckPods(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *kubefake.Server, cluster *Cluster) {
 		p, err := NewPods(cluster, PodOptions{Namespaces: []string{"test-pods", "test-pods"}})

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestPodLeases (PP-8): a lease is there with its pod while it lasts, and no other.
+// TestPodLeases (PD-8): a lease is there with its pod while it lasts, and no other.
 func TestPodLeases(t *testing.T) {
 	p := newPool(t, Policy{}, projects(4, Free))
 	bound := func(owner, uid string) Claim {

@@ -18,7 +18,7 @@ import (
 )
 
 // Pages shows the pool to people, under /pool. Whoever looks costs those who work next to nothing: what was read for one is
-// shown to all for twenty times as long as the reading took (PP-7).
+// shown to all for twenty times as long as the reading took (PG-7).
 type Pages struct {
 	Pool    *lease.Keeper
 	History History

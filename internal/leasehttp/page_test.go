@@ -66,7 +66,7 @@ func page(t *testing.T, address string) (*http.Response, string) {
 	return resp, string(body)
 }
 
-// PP-1 to PP-5, from outside: which page there is, with which code, and what no page shows.
+// PG-1 to PG-5, from outside: which page there is, with which code, and what no page shows.
 func TestPages(t *testing.T) {
 	old := &past{}
 	old.append([]*lease.Ended{
@@ -128,7 +128,7 @@ func TestPageFails(t *testing.T) {
 	}
 }
 
-// PP-7: what took long to read is read again after twenty times as long.
+// PG-7: what took long to read is read again after twenty times as long.
 func TestCached(t *testing.T) {
 	var c cached[int]
 	reads := 0

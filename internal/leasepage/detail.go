@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/steward/internal/web"
 )
 
-// TypePage writes the page of one type (PP-3).
+// TypePage writes the page of one type (PG-3).
 func TypePage(out io.Writer, p *Pool, t *Type, u *Usage) error {
 	w := &writer{p.Now}
 	body := []web.Block{w.block("head", w.card(t, u)), web.Section("queue", "Queue", w.queues(t)...)}
@@ -151,7 +151,7 @@ func (p *Past) latest() []*lease.Ended {
 	return p.ended[:min(len(p.ended), maxRows)]
 }
 
-// ResourcePage writes the page of one resource (PP-3). r is nil for one that is in the history only.
+// ResourcePage writes the page of one resource (PG-3). r is nil for one that is in the history only.
 func ResourcePage(out io.Writer, now time.Time, name string, r *lease.Resource, past *Past) error {
 	w := &writer{now}
 	var body []web.Block

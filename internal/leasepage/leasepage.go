@@ -8,7 +8,7 @@
 // are cut, made visible and escaped. What would let somebody act as a holder is left out for good: the ids of leases, the
 // UIDs of pods, and the user data of resources, in which Boskos's users keep credentials.
 //
-// The numbered rules (PP-1 and on) are in docs/pool-pages.md.
+// The numbered rules (PG-1 and on) are in docs/pool-pages.md.
 package leasepage
 
 import (
@@ -32,7 +32,7 @@ var pageSource string
 //go:embed page.css
 var pageStyle string
 
-// The bounds of a page. What is cut is counted below it (PP-6).
+// The bounds of a page. What is cut is counted below it (PG-6).
 const (
 	maxTypes    = 200
 	maxRows     = 1000

@@ -105,7 +105,7 @@ func hostile() (*Pool, *lease.Ended) {
 	}, ended
 }
 
-// PP-1: what others typed is text and nothing else, and what is secret is not there.
+// PG-1: what others typed is text and nothing else, and what is secret is not there.
 func TestHostile(t *testing.T) {
 	p, ended := hostile()
 	u := NewUsage(noon())
@@ -163,7 +163,7 @@ func lent() *Pool {
 	}}
 }
 
-// PP-2, PP-3: each page says what it is for.
+// PG-2, PG-3: each page says what it is for.
 func TestPages(t *testing.T) {
 	p, u := lent(), NewUsage(noon())
 	u.Running(p)
@@ -212,7 +212,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// PP-5: who mistypes a name finds what is near, and an empty pool says what to do.
+// PG-5: who mistypes a name finds what is near, and an empty pool says what to do.
 func TestNotThere(t *testing.T) {
 	p := lent()
 	for _, c := range []struct {
@@ -256,7 +256,7 @@ func TestNotThere(t *testing.T) {
 	}
 }
 
-// PP-6: pages are bounded and say what they leave out.
+// PG-6: pages are bounded and say what they leave out.
 func TestBounded(t *testing.T) {
 	big := Type{Name: "big"}
 	for i := range 5000 {

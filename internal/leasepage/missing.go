@@ -20,7 +20,7 @@ const (
 	maxNear  = 5
 )
 
-// MissingType writes the page for a type that is not there, with near names (PP-5).
+// MissingType writes the page for a type that is not there, with near names (PG-5).
 func MissingType(out io.Writer, p *Pool, name string) error {
 	names := make([]string, len(p.Types))
 	for i, t := range p.Types {

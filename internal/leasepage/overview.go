@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/steward/internal/web"
 )
 
-// Overview writes the page of the whole pool (PP-2).
+// Overview writes the page of the whole pool (PG-2).
 func Overview(out io.Writer, p *Pool, u *Usage) error {
 	w := &writer{p.Now}
 	if len(p.Types) == 0 {

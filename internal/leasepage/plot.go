@@ -24,7 +24,7 @@ type plot struct {
 // day is the beginning of one, in the drawing.
 type day struct{ X, At, Name string }
 
-// plot draws a type. Shares are those of today's size: how large a pool was is not in its history (PP-4).
+// plot draws a type. Shares are those of today's size: how large a pool was is not in its history (PG-4).
 func (u *Usage) plot(typ string, size int) plot {
 	p := plot{Width: buckets, Height: plotHeight, Days: u.days()}
 	begin := u.begin()

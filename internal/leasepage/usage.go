@@ -106,7 +106,7 @@ func (u *Usage) add(typ, account, state string, from, until time.Time) {
 	}
 }
 
-// begin is the first step of which anything is known: before the first lease there is nothing to draw (PP-4).
+// begin is the first step of which anything is known: before the first lease there is nothing to draw (PG-4).
 func (u *Usage) begin() int {
 	if u.first.IsZero() {
 		return buckets

@@ -23,7 +23,7 @@ func total(c [buckets]float64) float64 {
 	return sum
 }
 
-// PP-4: lease-hours are those in the window, each in its hour.
+// PG-4: lease-hours are those in the window, each in its hour.
 func TestUsage(t *testing.T) {
 	now := noon().Add(30 * time.Minute)
 	back := func(d time.Duration) time.Time { return now.Add(-d) }
@@ -70,7 +70,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// PP-4: a plot stays in its frame and says where it begins to know.
+// PG-4: a plot stays in its frame and says where it begins to know.
 func TestPlot(t *testing.T) {
 	u := NewUsage(noon())
 	if p := u.plot("t", 4); p.Used != "" || !strings.Contains(p.Alt, "no lease") {

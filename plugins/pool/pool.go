@@ -7,7 +7,7 @@
 // `/infra pool status` tells what there is; the other commands are for approvers of the
 // files that configure the pool, by OWNERS at the base commit. They change a lease that
 // was there when they were said, and none that began later: so carrying one out twice
-// does no more than once. The rules are PC-1 … in docs/pool-commands.md.
+// does no more than once. The rules are PO-1 … in docs/pool-commands.md.
 package pool
 
 import (
@@ -208,7 +208,7 @@ func (o one) refusal(c command.Call, usage string, words int) string {
 	return ""
 }
 
-// gone is the answer where nobody holds a resource, or not any more who held it when the command was said (PC-3).
+// gone is the answer where nobody holds a resource, or not any more who held it when the command was said (PO-3).
 func (o one) gone(c command.Call) string {
 	switch {
 	case o.Owner == "":

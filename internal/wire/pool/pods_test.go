@@ -201,7 +201,7 @@ func runningPod(n int) kubefake.Pod {
 	}
 }
 
-// TestPodEnds (PP-5, PP-6): the lease of a pod that ended is dirty at once; one of the same owner in another pod stays.
+// TestPodEnds (PD-5, PD-6): the lease of a pod that ended is dirty at once; one of the same owner in another pod stays.
 func TestPodEnds(t *testing.T) {
 	r := newRig(t)
 	r.fake.PutPod(runningPod(1))
@@ -233,7 +233,7 @@ func TestPodEnds(t *testing.T) {
 	}
 }
 
-// TestLateLease (PP-9): a lease that is granted to a request of a pod that has ended ends too.
+// TestLateLease (PD-9): a lease that is granted to a request of a pod that has ended ends too.
 func TestLateLease(t *testing.T) {
 	r := newRig(t)
 	r.opts.Hold = time.Minute
@@ -283,7 +283,7 @@ func TestLateLease(t *testing.T) {
 	r.until("the late lease ends", func() bool { return r.state(name) == lease.Dirty })
 }
 
-// TestTransfer (PP-5): what is given away does not end with the pod of who gave it.
+// TestTransfer (PD-5): what is given away does not end with the pod of who gave it.
 func TestTransfer(t *testing.T) {
 	r := newRig(t)
 	r.fake.PutPod(runningPod(1))
@@ -335,7 +335,7 @@ func TestPeer(t *testing.T) {
 	}
 }
 
-// TestRestart (PP-8): a pod that ended while nobody looked is found by the first list, whatever the owner, and no other.
+// TestRestart (PD-8): a pod that ended while nobody looked is found by the first list, whatever the owner, and no other.
 func TestRestart(t *testing.T) {
 	r := newRig(t)
 	r.fake.PutPod(runningPod(1))
@@ -382,7 +382,7 @@ func (r *rig) metrics() string {
 	return string(content)
 }
 
-// TestTokens (PP-1 to PP-3): a token names account and pod; one that cannot be checked is not refused but put off.
+// TestTokens (PD-1 to PD-3): a token names account and pod; one that cannot be checked is not refused but put off.
 func TestTokens(t *testing.T) {
 	r := newRig(t)
 	r.opts.RequireAuth = true
@@ -432,7 +432,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// TestRights (PP-10): what the account may not do is said at the start, with what it takes.
+// TestRights (PD-10): what the account may not do is said at the start, with what it takes.
 func TestRights(t *testing.T) {
 	for _, c := range []struct {
 		right, want string
