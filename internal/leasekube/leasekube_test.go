@@ -431,3 +431,73 @@ func TestWatch(t *testing.T) {
 		})
 	}
 }
+
+// PS-10: a refusal for the rate after an answer that was lost says nothing of the attempt before it, which came through.
+func TestDoubtOutlastsTheRate(t *testing.T) {
+	fake, url := serve(t)
+	c, err := Connect(Options{Config: &rest.Config{Host: url}, Namespace: namespace, Patience: 500 * time.Millisecond, Say: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Store("me")
+	_, epoch, err := s.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, s, epoch, resource("p1", "free", ""))
+	const path = "/resources/p1$"
+	for _, f := range []fault.Rule{
+		{Method: http.MethodPut, Path: path, Action: "reset", After: true, Nth: 1},
+		{Method: http.MethodPut, Path: path, Action: "status", Status: 429},
+	} {
+		if err := fake.Inject(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Commit(t.Context(), epoch, []lease.Record{resource("p1", "busy", "job")}); err == nil || errors.Is(err, lease.ErrRefused) {
+		t.Errorf("got %v, want a failure of which nobody knows what it stored", err)
+	}
+	fake.Heal()
+	if found, _ := again(t, s); found["p1"].Owner != "job" {
+		t.Errorf("%s", text(t, found))
+	}
+}
+
+// PS-6: the parts of a commit that was refused are not taken for those of the next one, which is done by who loads the pool.
+func TestPartsOfARefusedCommit(t *testing.T) {
+	large := func(owner string) []lease.Record {
+		var records []lease.Record
+		for i := range 20 {
+			r := resource(fmt.Sprintf("p%02d", i), "busy", owner)
+			r.Resource.UserData = map[string]string{"x": strings.Repeat("x", 100_000)}
+			records = append(records, r)
+		}
+		return records
+	}
+	fake, s, epoch := begin(t, resource("p00", "free", ""))
+	if err := fake.Inject(fault.Rule{Method: http.MethodPut, Path: "/pools/", Action: "status", Status: 422}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), epoch, large("refused")); !errors.Is(err, lease.ErrRefused) {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+	fake.Heal()
+	if err := fake.Inject(fault.Rule{Method: http.MethodPost, Path: "/resources$", Action: "status", Status: 503}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	defer stop()
+	if err := s.Commit(ctx, epoch, large("next")); err == nil || errors.Is(err, lease.ErrRefused) {
+		t.Fatalf("got %v, want a commit that is begun", err)
+	}
+	fake.Heal()
+	found, _ := again(t, s)
+	for _, r := range found {
+		if r.Owner != "next" {
+			t.Errorf("%s belongs to %q", r.Name, r.Owner)
+		}
+	}
+	if len(found) != 20 {
+		t.Errorf("%d resources", len(found))
+	}
+}
