@@ -173,7 +173,11 @@ func (k *Keeper) serve(ctx context.Context) error {
 		var batch []*op
 		select {
 		case <-ctx.Done():
-			return k.write(context.WithoutCancel(ctx), k.last())
+			ctx := context.WithoutCancel(ctx)
+			if err := k.commit(ctx, clock(), nil); err != nil && !errors.Is(err, ErrRefused) { // of a grant that nobody took
+				return err
+			}
+			return k.write(ctx, k.last())
 		case o := <-k.ops:
 			batch = k.gather(o)
 		case <-timer.C:
