@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/steward/e2e/toolbin"
@@ -34,24 +35,25 @@ const compared = "^Benchmark(Receive|ReceivePaced|Irrelevant|Answer|Reconcile|Re
 func main() {
 	count := flag.Int("count", 3, "how often each benchmark runs; the median is reported")
 	pattern := flag.String("bench", compared, "which benchmarks run, as for go test -bench; the page is written for the default only")
+	in := flag.String("in", "", "packages whose tables are written anew, such as e2e/pool,internal/gcp; all others stay")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *count, *pattern); err != nil {
+	if err := run(ctx, *count, *pattern, *in); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, count int, pattern string) error {
+func run(ctx context.Context, count int, pattern, in string) error {
 	root, err := toolbin.Root()
 	if err != nil {
 		return err
 	}
 	var output bytes.Buffer
-	for _, module := range []string{".", "e2e"} {
-		if err := measure(ctx, filepath.Join(root, module), count, pattern, io.MultiWriter(os.Stdout, &output)); err != nil {
-			return fmt.Errorf("measure module %s: %w", module, err)
+	for _, one := range patterns(in) {
+		if err := measure(ctx, filepath.Join(root, one.module), one.packages, count, pattern, io.MultiWriter(os.Stdout, &output)); err != nil {
+			return fmt.Errorf("measure module %s: %w", one.module, err)
 		}
 	}
 	results, err := parse(&output)
@@ -61,28 +63,60 @@ func run(ctx context.Context, count int, pattern string) error {
 	if pattern != compared {
 		return nil
 	}
-	return writePage(filepath.Join(root, "docs", "benchmarks.md"), render(results, count))
+	return writePage(filepath.Join(root, "docs", "benchmarks.md"), func(old string) (string, error) {
+		if in == "" {
+			return render(results, count), nil
+		}
+		return merge(old, render(results, count))
+	})
+}
+
+// selection is packages of one module, as patterns of the go command.
+type selection struct {
+	module   string
+	packages []string
+}
+
+// patterns are all packages, or those of a list.
+func patterns(in string) []selection {
+	if in == "" {
+		return []selection{{".", []string{"./..."}}, {"e2e", []string{"./..."}}}
+	}
+	var root, heavy []string
+	for name := range strings.SplitSeq(in, ",") {
+		if rest, ok := strings.CutPrefix(name, "e2e/"); ok {
+			heavy = append(heavy, "./"+rest)
+		} else {
+			root = append(root, "./"+name)
+		}
+	}
+	all := []selection{{".", root}, {"e2e", heavy}}
+	return slices.DeleteFunc(all, func(s selection) bool { return len(s.packages) == 0 })
 }
 
 // measure runs one package at a time: two at once would take each other's cores.
-func measure(ctx context.Context, dir string, count int, pattern string, out io.Writer) error {
-	cmd := exec.CommandContext(ctx, "go", "test", "-p", "1", "-run", "^$", "-bench", pattern, "-benchmem",
-		"-count", fmt.Sprint(count), "-timeout", "60m", "./...")
+func measure(ctx context.Context, dir string, packages []string, count int, pattern string, out io.Writer) error {
+	args := []string{"test", "-p", "1", "-run", "^$", "-bench", pattern, "-benchmem", "-count", fmt.Sprint(count), "-timeout", "60m"}
+	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, os.Stderr
 	return cmd.Run()
 }
 
-// writePage keeps what stands above the marker and replaces the rest.
-func writePage(file, results string) error {
+// writePage keeps what stands above the marker and makes the rest of what it was.
+func writePage(file string, results func(old string) (string, error)) error {
 	page, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("write results: %w", err)
 	}
-	prose, _, found := strings.Cut(string(page), marker)
+	prose, old, found := strings.Cut(string(page), marker)
 	if !found {
 		return fmt.Errorf("write results: %s has no marker line %q", file, strings.TrimSpace(marker))
 	}
-	if err := os.WriteFile(file, []byte(prose+marker+results), 0o644); err != nil {
+	tables, err := results(old)
+	if err != nil {
+		return fmt.Errorf("write results: %w", err)
+	}
+	if err := os.WriteFile(file, []byte(prose+marker+tables), 0o644); err != nil {
 		return fmt.Errorf("write results: %w", err)
 	}
 	return nil

@@ -100,7 +100,7 @@ func render(all results, count int) string {
 	for _, r := range all.rows {
 		if r.pkg != pkg {
 			pkg = r.pkg
-			fmt.Fprintf(&b, "\n## %s\n\n| benchmark | time | ratio | memory | allocations | other |\n|---|--:|--:|--:|--:|---|\n", pkg)
+			fmt.Fprintf(&b, table+"%s\n\n| benchmark | time | ratio | memory | allocations | other |\n|---|--:|--:|--:|--:|---|\n", pkg)
 		}
 		if first == nil || r.benchmark() != first.benchmark() {
 			first = r
@@ -109,6 +109,27 @@ func render(all results, count int) string {
 			size(r.median("B/op")), r.median("allocs/op"), r.others())
 	}
 	return b.String()
+}
+
+// table begins the results of a package.
+const table = "\n## "
+
+// merge puts the tables of some packages in the place of those that were there. All have to be of one machine.
+func merge(old, some string) (string, error) {
+	tables, fresh := strings.Split(old, table), strings.Split(some, table)
+	if tables[0] != fresh[0] {
+		return "", fmt.Errorf("the other tables are not of this machine, this Go or this count: %q, now %q", tables[0], fresh[0])
+	}
+	for _, one := range fresh[1:] {
+		name, _, _ := strings.Cut(one, "\n")
+		i := slices.IndexFunc(tables, func(t string) bool { return strings.HasPrefix(t, name+"\n") })
+		if i < 0 {
+			tables = append(tables, one)
+		} else {
+			tables[i] = one
+		}
+	}
+	return strings.Join(tables, table), nil
 }
 
 // ratio is empty for the case that the others are compared with.

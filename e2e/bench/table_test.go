@@ -63,11 +63,23 @@ func TestWritePage(t *testing.T) {
 		if err := os.WriteFile(file, []byte(c.page), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := writePage(file, "new\n"); (err == nil) != c.ok {
+		if err := writePage(file, func(string) (string, error) { return "new\n", nil }); (err == nil) != c.ok {
 			t.Errorf("write over %q: %v", c.page, err)
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != c.want {
 			t.Errorf("page is %q, %v", got, err)
 		}
+	}
+}
+
+// The tables of some packages are written anew, where they stood or at the end.
+func TestMerge(t *testing.T) {
+	const old = "\nhere\n\n## a\n\n| 1 |\n\n## b\n\n| 2 |\n\n## b/c\n\n| 3 |\n"
+	got, err := merge(old, "\nhere\n\n## b\n\n| 20 |\n\n## d\n\n| 4 |\n")
+	if want := "\nhere\n\n## a\n\n| 1 |\n\n## b\n\n| 20 |\n\n## b/c\n\n| 3 |\n\n## d\n\n| 4 |\n"; err != nil || got != want {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := merge(old, "\nelsewhere\n\n## b\n\n| 20 |\n"); err == nil {
+		t.Error("tables of two machines stand on one page")
 	}
 }

@@ -56,7 +56,7 @@ func cycles(b *testing.B, store lease.Store, resources, clients int) {
 	ctx, cancel := context.WithCancel(b.Context())
 	ready, over := make(chan struct{}), make(chan error, 1)
 	go func() {
-		over <- k.Run(ctx, lease.Config{Static: []lease.Group{{Type: "t", State: "free", Names: names}}}, func() { close(ready) })
+		over <- k.Run(ctx, lease.Config{Static: []lease.Group{{Type: "t", State: "free", Names: names}}}, func(error) { close(ready) })
 	}()
 	select {
 	case <-ready:

@@ -95,20 +95,26 @@ func (b *server) ask(method, path, body string, pairs ...string) (int, string) {
 	for i := 0; i < len(pairs); i += 2 {
 		query.Set(pairs[i], pairs[i+1])
 	}
-	req, err := http.NewRequest(method, b.url+path+"?"+query.Encode(), strings.NewReader(body))
+	status, answer, err := send(http.DefaultClient, method, b.url+path+"?"+query.Encode(), body)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	return status, answer
+}
+
+// send is ask for who can do without an answer.
+func send(client *http.Client, method, url, body string) (int, string, error) {
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
-		b.t.Fatal(err)
+		return 0, "", err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, "", err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return resp.StatusCode, string(bytes.TrimSpace(answer))
+	return resp.StatusCode, string(bytes.TrimSpace(answer)), err
 }
 
 // must is ask for what has to succeed. Boskos reads from a cache that runs behind its own writes, so that a request may have

@@ -104,7 +104,7 @@ func startReplica(t *testing.T, c *cluster, namespace, name string) *replica {
 				return fmt.Sprintf("%s-%d-%d", name, time.Now().UnixNano(), ids)
 			}
 			k := lease.NewKeeper(lease.KeeperOptions{Store: r.store, QueueEvery: 50 * time.Millisecond, Pool: lease.Options{IDs: next, Names: next}})
-			r.ended <- k.Run(ctx, parsed, func() { r.leads <- k })
+			r.ended <- k.Run(ctx, parsed, func(error) { r.leads <- k })
 			return nil
 		})
 		if err != nil {

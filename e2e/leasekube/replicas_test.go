@@ -17,13 +17,18 @@ import (
 // startPool runs a steward-pool on the objects of a namespace, with the rights that config/kubernetes/pool gives.
 func startPool(t *testing.T, c *cluster, namespace, name string, flags ...string) *server {
 	t.Helper()
+	return startPoolAt(t, c, namespace, name, child.Loopback(child.FreePorts(t, 1)[0]), config, flags...)
+}
+
+// startPoolAt is startPool with an address, at which it may start again, and a configuration.
+func startPoolAt(t *testing.T, c *cluster, namespace, name, address, config string, flags ...string) *server {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "boskos-resources.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	kubeconfig := filepath.Join(dir, "kubeconfig")
 	c.WriteKubeconfig(t, kubeconfig, namespace, c.account(t, namespace, "steward-pool"))
-	address := child.Loopback(child.FreePorts(t, 1)[0])
 	_, port, _ := strings.Cut(address, ":")
 	return launch(t, dir, "http://"+address, "steward-pool", append(flags, "--store=kubernetes", "--kubeconfig="+kubeconfig, "--namespace="+namespace,
 		"--name="+name, "--advertise="+address, "--bind-address=127.0.0.1", "--port="+port,

@@ -43,7 +43,7 @@ func keep(t *testing.T, store lease.Store, content string) (k *lease.Keeper, end
 	k = lease.NewKeeper(lease.KeeperOptions{Store: store, LazyEvery: 100 * time.Millisecond, Pool: lease.Options{IDs: next, Names: next}})
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, result := make(chan struct{}), make(chan error, 1)
-	go func() { result <- k.Run(ctx, parsed, func() { close(ready) }) }()
+	go func() { result <- k.Run(ctx, parsed, func(error) { close(ready) }) }()
 	select {
 	case <-ready:
 	case err := <-result:

@@ -5,6 +5,7 @@ package pool
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/steward/e2e/apiserver"
+	"sigs.k8s.io/steward/e2e/child"
 	"sigs.k8s.io/steward/e2e/enclave"
 )
 
@@ -22,6 +24,7 @@ import (
 const (
 	memoryRounds  = 4
 	clusterRounds = 2
+	rollOutRounds = 2 // and one with Boskos on custom resources
 	plots         = 12
 	length        = 150 // operations of a sequence
 	seeds         = 1000
@@ -30,7 +33,7 @@ const (
 // The comparison invents nothing: Boskos is like Boskos.
 func TestBoskosIsLikeBoskos(t *testing.T) {
 	c := apiserver.Start(t, enclave.CRDs())
-	arena{1, true, func(t testing.TB, config string) (address, address) {
+	arena{1, rules{cached: true, keeps: true}, func(t testing.TB, config string) (address, address) {
 		return startBoskosOn(t, c, config).address, startBoskos(t, config).address
 	}}.compare(t)
 }
@@ -61,7 +64,7 @@ func TestComparisonCanFail(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			play := func(all []operation) string {
-				return arena{start: func(t testing.TB, config string) (address, address) {
+				return arena{1, rules{keeps: true}, func(t testing.TB, config string) (address, address) {
 					return startBoskos(t, config).address, liar(t, startBoskos(t, config).address, c.lie)
 				}}.once(t, all)
 			}
@@ -89,11 +92,10 @@ func liar(t testing.TB, to address, lie func(w http.ResponseWriter, r *http.Requ
 	return address(strings.TrimPrefix(server.URL, "http://"))
 }
 
-// arena is what two servers are compared in. start gives a pair of a configuration; cached says that the first of them
-// has a cache.
+// arena is what two servers are compared in. start gives a pair of a configuration.
 type arena struct {
 	rounds int
-	cached bool
+	rules  rules
 	start  func(t testing.TB, config string) (boskos, steward address)
 }
 
@@ -108,7 +110,7 @@ func config(n int) string {
 
 // Both answer random sequences the same, with Boskos in memory.
 func TestSameAsBoskosInMemory(t *testing.T) {
-	arena{memoryRounds, false, func(t testing.TB, config string) (address, address) {
+	arena{memoryRounds, rules{keeps: true}, func(t testing.TB, config string) (address, address) {
 		return startBoskos(t, config).address, startSteward(t, config, compat).address
 	}}.compare(t)
 }
@@ -116,9 +118,34 @@ func TestSameAsBoskosInMemory(t *testing.T) {
 // The same with Boskos on custom resources.
 func TestSameAsBoskosOnCustomResources(t *testing.T) {
 	c := apiserver.Start(t, enclave.CRDs())
-	arena{clusterRounds, true, func(t testing.TB, config string) (address, address) {
+	arena{clusterRounds, rules{cached: true}, func(t testing.TB, config string) (address, address) {
 		return startBoskosOn(t, c, config).address, startSteward(t, config, compat).address
 	}}.compare(t)
+}
+
+// The same with steward-pool on custom resources, rolled out in the middle of every sequence: what it answers from then on is
+// what its objects hold.
+func TestStewardOnCustomResources(t *testing.T) {
+	c := apiserver.Start(t, enclave.CRDs(), stewardCRDs)
+	var s *steward
+	rollOut := func() {
+		s.stop()
+		s.start()
+	}
+	start := func(t testing.TB, config string) address {
+		s = startStewardOn(t, c, config, compat, fmt.Sprint("--port=", child.FreePorts(t, 1)[0])) // which a roll-out keeps
+		return s.address
+	}
+	t.Run("boskos in memory", func(t *testing.T) {
+		arena{rollOutRounds, rules{keeps: true, halfway: rollOut}, func(t testing.TB, config string) (address, address) {
+			return startBoskos(t, config).address, start(t, config)
+		}}.compare(t)
+	})
+	t.Run("boskos on custom resources", func(t *testing.T) {
+		arena{1, rules{cached: true, halfway: rollOut}, func(t testing.TB, config string) (address, address) {
+			return startBoskosOn(t, c, config).address, start(t, config)
+		}}.compare(t)
+	})
 }
 
 func (a arena) compare(t *testing.T) {
@@ -129,8 +156,7 @@ func (a arena) compare(t *testing.T) {
 		for i := range plots {
 			seed := uint64(round*seeds + i)
 			all := sequence(seed, length)
-			d := newDuel(t, plot(i), boskos, steward)
-			d.cached = a.cached
+			d := newDuel(t, plot(i), a.rules, boskos, steward)
 			text := d.play(all)
 			if text != "" {
 				t.Logf("seed %d: they differ; looking for fewer operations that show it", seed)
@@ -142,14 +168,15 @@ func (a arena) compare(t *testing.T) {
 		}
 	}
 	t.Logf("seen: %v", seen)
+	if !a.rules.keeps && seen[afterDeath] == 0 {
+		t.Error("nothing was deleted: the test does not show that")
+	}
 }
 
 // once plays on a pair of its own.
 func (a arena) once(t *testing.T, all []operation) string {
 	boskos, steward := a.start(t, config(1))
-	d := newDuel(t, plot(0), boskos, steward)
-	d.cached = a.cached
-	return d.play(all)
+	return newDuel(t, plot(0), a.rules, boskos, steward).play(all)
 }
 
 // shrink returns how the servers differ after the fewest operations that it finds in a minute or two, or "" where they

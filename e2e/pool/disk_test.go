@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"sigs.k8s.io/steward/e2e/crowd"
 )
 
 // enough leases for a fault to come in between.
@@ -75,7 +77,7 @@ func kept(t *testing.T, s *steward, all []held) {
 func TestFailedSync(t *testing.T) {
 	for _, when := range []int{8, 100} {
 		t.Run(fmt.Sprint("number ", when), func(t *testing.T) {
-			s := newSteward(t, manyOf("t", diskResources))
+			s := newSteward(t, crowd.Config(diskResources))
 			// Without strace as its parent, a signal reaches the program itself.
 			s.wrap = []string{
 				"strace", "-D", "-f", "-qq", "-o", filepath.Join(s.dir, "strace.log"), "-e", "trace=fsync,fdatasync",
@@ -94,7 +96,7 @@ func TestFailedSync(t *testing.T) {
 
 // The disk is full for a while.
 func TestFullDisk(t *testing.T) {
-	s := newSteward(t, manyOf("t", diskResources))
+	s := newSteward(t, crowd.Config(diskResources))
 	data := filepath.Join(s.dir, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)

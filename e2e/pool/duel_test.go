@@ -25,11 +25,23 @@ type duel struct {
 	oracle side
 	ours   side
 	leases []lease
+	dead   []lease            // of resources that were deleted since
 	queues map[string]*places // by type and state
 	grants int
 	log    []string
-	cached bool           // the first server answers from a cache that runs after its own writes
-	seen   map[string]int // how often an intended difference was seen, and an operation with a status
+	rules
+	seen map[string]int // how often an intended difference was seen, and an operation with a status
+}
+
+// rules are how two servers have to be compared.
+type rules struct {
+	// cached says that the first server answers from a cache that runs after its own writes.
+	cached bool
+	// keeps says that one of the two is Boskos in memory, which never looks at its dynamic resources after the start and keeps
+	// what is in a tombstone. None gets there then but in somebody's hands.
+	keeps bool
+	// halfway, if there is one, happens in the middle of every sequence and must not show.
+	halfway func()
 }
 
 // side is one of the two. names has, by its own name for a resource, the one that both have in common.
@@ -39,7 +51,10 @@ type side struct {
 }
 
 // lease is what Boskos has granted; name is the common one.
-type lease struct{ name, owner, state string }
+type lease struct {
+	name, owner, state string
+	typ                int
+}
 
 // exchange is one request, in common names, with both answers.
 type exchange struct {
@@ -58,9 +73,12 @@ const (
 	nobodyForgotten = "the queue forgets nobody"
 )
 
-func newDuel(t testing.TB, p plot, boskos, steward address) *duel {
+// afterDeath counts what is no difference: a request about a resource that both have deleted.
+const afterDeath = "asked for what was deleted"
+
+func newDuel(t testing.TB, p plot, r rules, boskos, steward address) *duel {
 	return &duel{
-		t: t, plot: p, seen: map[string]int{}, queues: map[string]*places{},
+		t: t, plot: p, rules: r, seen: map[string]int{}, queues: map[string]*places{},
 		oracle: side{boskos, map[string]string{}}, ours: side{steward, map[string]string{}},
 	}
 }
@@ -68,8 +86,13 @@ func newDuel(t testing.TB, p plot, boskos, steward address) *duel {
 // play runs operations until the servers differ and returns how, or "".
 func (d *duel) play(all []operation) string {
 	for i, o := range all {
-		d.catchUp(o)
+		if i == len(all)/2 && d.halfway != nil {
+			d.log = append(d.log, "half-way")
+			d.halfway()
+		}
 		l := d.lease(o)
+		o = o.aim(l)
+		d.catchUp(o)
 		build, owner := d.request(o, l, i)
 		e := exchange{request: build(func(s string) string { return s }).String(), name: l.name}
 		e.meant, e.place = d.place(o)
@@ -83,13 +106,21 @@ func (d *duel) play(all []operation) string {
 		if e.boskos != e.steward {
 			return strings.Join(d.log, "\n")
 		}
-		d.seen[fmt.Sprintf("%v %d", o.kind, e.boskos.status)]++
+		d.count(o, l, e)
 		d.note(o, e, owner)
 		if o.kind == acquireByState && e.boskos.status != http.StatusOK {
 			d.undo(o, owner)
 		}
 	}
 	return ""
+}
+
+// count notes what was seen.
+func (d *duel) count(o operation, l lease, e exchange) {
+	d.seen[fmt.Sprintf("%v %d", o.kind, e.boskos.status)]++
+	if slices.Contains(d.dead, l) && (o.kind == release || o.kind == update) {
+		d.seen[afterDeath]++
+	}
 }
 
 // again asks a server with a cache a second time where its first answer changed nothing.
@@ -108,7 +139,7 @@ func (d *duel) again(e exchange, build func(func(string) string) request, o oper
 // reset one too few, or take less than both answers show.
 func (d *duel) catchUp(o operation) {
 	switch {
-	case o.kind == reset, o.kind == acquire && o.typ == dynamic:
+	case o.kind == reset, o.kind == acquire && made(o.typ):
 		d.settle(d.plot.typ(o.typ))
 	case o.kind == acquireByState:
 		for _, name := range d.choose(o) {
@@ -120,12 +151,12 @@ func (d *duel) catchUp(o operation) {
 // settle waits until both servers count the same of a type, for as long as patience lasts.
 func (d *duel) settle(typ string) {
 	late := time.Now().Add(patience)
-	for d.cached && d.count(&d.oracle, typ) != d.count(&d.ours, typ) && time.Now().Before(late) {
+	for d.cached && d.metric(&d.oracle, typ) != d.metric(&d.ours, typ) && time.Now().Before(late) {
 		<-time.After(10 * time.Millisecond)
 	}
 }
 
-func (d *duel) count(s *side, typ string) answer {
+func (d *duel) metric(s *side, typ string) answer {
 	r := call("/metric", "type", typ)
 	r.method = http.MethodGet
 	return s.must(d.t, r)
@@ -170,7 +201,7 @@ func (d *duel) request(o operation, l lease, i int) (build func(real func(string
 		}, owner
 	case release:
 		return func(real func(string) string) request {
-			return call("/release", "name", real(l.name), "dest", o.dest, "owner", owner)
+			return call("/release", "name", real(l.name), "dest", d.dest(o, l.typ), "owner", owner)
 		}, owner
 	case update:
 		state := l.state
@@ -178,7 +209,7 @@ func (d *duel) request(o operation, l lease, i int) (build func(real func(string
 			state = o.state
 		}
 		body := o.body
-		if !slices.Contains(d.plot.named(), l.name) {
+		if !alone(l.typ) {
 			body = "" // it would show in a later answer which of several this was
 		}
 		return func(real func(string) string) request {
@@ -188,7 +219,7 @@ func (d *duel) request(o operation, l lease, i int) (build func(real func(string
 		}, owner
 	case reset:
 		return func(func(string) string) request {
-			return call("/reset", "type", typ, "state", o.state, "expire", o.expire, "dest", o.dest)
+			return call("/reset", "type", typ, "state", o.state, "expire", o.expire, "dest", d.dest(o, o.typ))
 		}, ""
 	case metric:
 		return func(func(string) string) request {
@@ -200,13 +231,24 @@ func (d *duel) request(o operation, l lease, i int) (build func(real func(string
 	return func(func(string) string) request { return o.junk }, ""
 }
 
-// lease picks one that is held, or now and then a resource that may be free.
+// dest is the state that a resource of a type is left in: no tombstone where one of the two would keep it.
+func (d *duel) dest(o operation, typ int) string {
+	if d.keeps && made(typ) && o.dest == tombstone {
+		return toBeDeleted
+	}
+	return o.dest
+}
+
+// lease picks one that is held, or now and then one of a resource that was deleted, or a resource that may be free.
 func (d *duel) lease(o operation) lease {
+	if len(d.dead) > 0 && o.lease%8 == 1 {
+		return d.dead[o.lease%len(d.dead)]
+	}
 	if len(d.leases) > 0 && o.lease%8 != 0 {
 		return d.leases[o.lease%len(d.leases)]
 	}
-	names := d.plot.named()
-	return lease{names[o.lease%len(names)], o.owner, o.state}
+	typ := o.lease % len(d.plot.named())
+	return lease{d.plot.named()[typ], o.owner, o.state, typ}
 }
 
 func (d *duel) choose(o operation) []string {
@@ -283,20 +325,20 @@ func (d *duel) note(o operation, e exchange, owner string) {
 		d.decode(e.boskos, &got)
 		d.queue(o).leave(o.id)
 		d.grants++
-		d.leases = append(d.leases, lease{got.Name, o.owner, o.dest})
+		d.leases = append(d.leases, lease{got.Name, o.owner, o.dest, o.typ})
 	case acquireByState:
 		var got []struct{ Name string }
 		d.decode(e.boskos, &got)
 		for _, g := range got {
-			d.leases = append(d.leases, lease{g.Name, owner, o.dest})
+			d.leases = append(d.leases, lease{g.Name, owner, o.dest, slices.Index(d.plot.named(), g.Name)})
 		}
 	case release:
-		d.forget(e.name)
+		d.forget(e.name, o)
 	case reset:
 		var got map[string]string
 		d.decode(e.boskos, &got)
 		for _, name := range slices.Sorted(maps.Keys(got)) {
-			d.forget(name)
+			d.forget(name, o)
 		}
 	}
 }
@@ -308,9 +350,16 @@ func (d *duel) decode(a answer, out any) {
 	}
 }
 
-// forget drops a lease, and its common name where that lasts no longer.
-func (d *duel) forget(name string) {
-	d.leases = slices.DeleteFunc(d.leases, func(l lease) bool { return l.name == name })
+// forget drops a lease that an operation has ended, and its common name where another resource may get it. The name of one
+// that is deleted stays.
+func (d *duel) forget(name string, o operation) {
+	i := slices.IndexFunc(d.leases, func(l lease) bool { return l.name == name })
+	l := d.leases[i]
+	d.leases = slices.Delete(d.leases, i, i+1)
+	if made(l.typ) && d.dest(o, l.typ) == tombstone {
+		d.dead = append(d.dead, l)
+		return
+	}
 	for _, s := range []*side{&d.oracle, &d.ours} {
 		maps.DeleteFunc(s.names, func(_, common string) bool { return common == name })
 	}
@@ -341,7 +390,7 @@ func (d *duel) undo(o operation, owner string) {
 // taken says whether Boskos took a resource for an answer that names one missing: it was there for the taking, which our
 // side shows where it took nothing itself.
 func (d *duel) taken(name, state, owner string) bool {
-	a := d.count(&d.ours, strings.TrimSuffix(name, "-a"))
+	a := d.metric(&d.ours, strings.TrimSuffix(name, "-a"))
 	if a.status != http.StatusOK {
 		return false // no such type
 	}

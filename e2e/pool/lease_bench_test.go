@@ -22,6 +22,7 @@ import (
 
 	"sigs.k8s.io/steward/e2e/apiserver"
 	"sigs.k8s.io/steward/e2e/child"
+	"sigs.k8s.io/steward/e2e/crowd"
 	"sigs.k8s.io/steward/e2e/enclave"
 )
 
@@ -34,26 +35,26 @@ const connections = 64
 // is on the same cores; Boskos sends it no more than 100 requests a second.
 func BenchmarkLease(b *testing.B) {
 	for _, n := range []int{240, 2400} {
-		b.Run(fmt.Sprintf("boskos/%d", n), func(b *testing.B) { cycles(b, startBoskos(b, manyOf("t", n)).address, connections) })
+		b.Run(fmt.Sprintf("boskos/%d", n), func(b *testing.B) { cycles(b, startBoskos(b, crowd.Config(n)).address, connections) })
 		b.Run(fmt.Sprintf("boskos-cr/%d", n), func(b *testing.B) {
-			cycles(b, startBoskosOn(b, apiserver.Start(b, enclave.CRDs()), manyOf("t", n)).address, connections)
+			cycles(b, startBoskosOn(b, apiserver.Start(b, enclave.CRDs()), crowd.Config(n)).address, connections)
 		})
 		b.Run(fmt.Sprintf("steward-cr/%d", n), func(b *testing.B) {
-			c := apiserver.Start(b, enclave.CRDs(), "../../config/kubernetes/pool/crds.yaml")
-			cycles(b, startStewardOn(b, c, manyOf("t", n)).address, connections)
+			c := apiserver.Start(b, enclave.CRDs(), stewardCRDs)
+			cycles(b, startStewardOn(b, c, crowd.Config(n)).address, connections)
 		})
-		b.Run(fmt.Sprintf("steward/%d", n), func(b *testing.B) { cycles(b, startSteward(b, manyOf("t", n)).address, connections) })
+		b.Run(fmt.Sprintf("steward/%d", n), func(b *testing.B) { cycles(b, startSteward(b, crowd.Config(n)).address, connections) })
 	}
-	b.Run("steward/100000", func(b *testing.B) { cycles(b, startSteward(b, manyOf("t", 100_000)).address, connections) })
+	b.Run("steward/100000", func(b *testing.B) { cycles(b, startSteward(b, crowd.Config(100_000)).address, connections) })
 }
 
 // BenchmarkLeaseAlone is the same by one client: what the size of the pool costs.
 func BenchmarkLeaseAlone(b *testing.B) {
 	for _, n := range []int{240, 2400} {
-		b.Run(fmt.Sprintf("boskos/%d", n), func(b *testing.B) { cycles(b, startBoskos(b, manyOf("t", n)).address, 1) })
+		b.Run(fmt.Sprintf("boskos/%d", n), func(b *testing.B) { cycles(b, startBoskos(b, crowd.Config(n)).address, 1) })
 	}
 	for _, n := range []int{240, 2400, 100_000} {
-		b.Run(fmt.Sprintf("steward/%d", n), func(b *testing.B) { cycles(b, startSteward(b, manyOf("t", n)).address, 1) })
+		b.Run(fmt.Sprintf("steward/%d", n), func(b *testing.B) { cycles(b, startSteward(b, crowd.Config(n)).address, 1) })
 	}
 }
 
@@ -208,9 +209,9 @@ func percentiles(b *testing.B, sorted []time.Duration) {
 func BenchmarkHandOff(b *testing.B) {
 	b.Run("boskos", func(b *testing.B) {
 		const enough = 4 // of three seconds at most
-		handOff(b, startBoskos(b, manyOf("t", 1)).address, min(b.N, enough), 3*time.Second)
+		handOff(b, startBoskos(b, crowd.Config(1)).address, min(b.N, enough), 3*time.Second)
 	})
-	b.Run("steward", func(b *testing.B) { handOff(b, startSteward(b, manyOf("t", 1)).address, max(b.N, 1000), 0) })
+	b.Run("steward", func(b *testing.B) { handOff(b, startSteward(b, crowd.Config(1)).address, max(b.N, 1000), 0) })
 }
 
 // handOff passes the resource to and fro n times. Who waits asks again so long after it was refused.
@@ -266,7 +267,7 @@ func (w *wire) await(owner string, pause time.Duration) error {
 func BenchmarkPoolStart(b *testing.B) {
 	const few = 240
 	b.Run("boskos/10000", func(b *testing.B) {
-		base := resident(b, startBoskos(b, manyOf("t", few)).proc)
+		base := resident(b, startBoskos(b, crowd.Config(few)).proc)
 		started(b, base, few, 10_000, func(config string) (*child.Process, address) {
 			s := startBoskos(b, config)
 			return s.proc, s.address
@@ -274,7 +275,7 @@ func BenchmarkPoolStart(b *testing.B) {
 	})
 	for _, n := range []int{10_000, 100_000} {
 		b.Run(fmt.Sprintf("steward/%d", n), func(b *testing.B) {
-			base := resident(b, startSteward(b, manyOf("t", few)).proc)
+			base := resident(b, startSteward(b, crowd.Config(few)).proc)
 			started(b, base, few, n, func(config string) (*child.Process, address) {
 				s := startSteward(b, config)
 				return s.proc, s.address
@@ -284,7 +285,7 @@ func BenchmarkPoolStart(b *testing.B) {
 }
 
 func started(b *testing.B, base, few, n int, start func(config string) (*child.Process, address)) {
-	config := manyOf("t", n)
+	config := crowd.Config(n)
 	var total, each float64
 	b.ResetTimer()
 	for range b.N {

@@ -51,11 +51,18 @@ const (
 	pair
 	five
 	dynamic
+	mortal
 	unknown
 )
 
+// made says that the resources of a type are made when they are wanted.
+func made(typ int) bool { return typ == dynamic || typ == mortal }
+
+// alone says that a type has one resource at most, so that an answer may show what happened to it before.
+func alone(typ int) bool { return typ <= third || typ == mortal }
+
 func (p plot) typ(i int) string {
-	return fmt.Sprintf("%s-%d", []string{"single", "second", "third", "pair", "five", "dynamic", "unknown"}[i], p)
+	return fmt.Sprintf("%s-%d", []string{"single", "second", "third", "pair", "five", "dynamic", "mortal", "unknown"}[i], p)
 }
 
 // named are the resources of the types with one.
@@ -63,7 +70,11 @@ func (p plot) named() []string {
 	return []string{p.typ(single) + "-a", p.typ(second) + "-a", p.typ(third) + "-a"}
 }
 
-// config has the dynamic type without a lifespan: an answer would show which of its resources was released before.
+// config has the dynamic type of several without a lifespan: an answer would show which of its resources was released before.
+//
+// No lifespan ends while a sequence lasts, and no type has a minimum. What expired steward-pool gives up when its time has come,
+// Boskos when the next change of anything makes it look, and in memory never. What is missing to a minimum Boskos makes at such
+// a look from a cache that runs after its own writes, so that it may make two.
 func (p plot) config() string {
 	var b strings.Builder
 	for i, size := range []int{1, 1, 1, 2, 5} {
@@ -74,11 +85,18 @@ func (p plot) config() string {
 		b.WriteString("]}\n")
 	}
 	fmt.Fprintf(&b, "- {type: %s, state: free, min-count: 0, max-count: 3}\n", p.typ(dynamic))
+	fmt.Fprintf(&b, "- {type: %s, state: free, min-count: 0, max-count: 1, lifespan: 1h}\n", p.typ(mortal))
 	return b.String()
 }
 
-// states are few, so that requests meet. None of them makes Boskos delete a dynamic resource.
-func states() []string { return []string{"free", "dirty", "busy", "clean ing"} }
+// The last states of a dynamic resource: a cleaner takes it apart, and then it is deleted.
+const (
+	toBeDeleted = "toBeDeleted"
+	tombstone   = "tombstone"
+)
+
+// states are few, so that requests meet.
+func states() []string { return []string{"free", "dirty", "busy", "clean ing", toBeDeleted, tombstone} }
 
 func bodies() []string {
 	return []string{
@@ -94,8 +112,8 @@ func sequence(seed uint64, n int) []operation {
 	all := make([]operation, n)
 	for i := range all {
 		o := operation{
-			kind: kind(weighted(rng, 40, 6, 25, 14, 3, 8, 4)), typ: weighted(rng, 3, 3, 3, 4, 6, 4, 1), lease: rng.IntN(100),
-			state: pick(states()...), dest: pick(states()...), owner: pick("ann", "bob", "eve"),
+			kind: kind(weighted(rng, 48, 6, 22, 14, 6, 8, 4)), typ: weighted(rng, 3, 3, 3, 4, 5, 4, 7, 1), lease: rng.IntN(100),
+			state: pick(states()...), dest: pick(append(states(), "free", "free")...), owner: pick("ann", "bob", "eve"),
 			id: pick("", "", "", "r1", "r2", "r3"), body: pick(bodies()...), expire: pick("0s", "0s", "1h", "soon"),
 			stranger: rng.IntN(6) == 0, junk: junks()[rng.IntN(len(junks()))],
 		}
@@ -108,6 +126,14 @@ func sequence(seed uint64, n int) []operation {
 		all[i] = o
 	}
 	return all
+}
+
+// aim lets most resets find something, which random states would not.
+func (o operation) aim(l lease) operation {
+	if o.kind == reset && !o.stranger {
+		o.typ, o.state = l.typ, l.state
+	}
+	return o
 }
 
 // weighted returns an index, each as often as its weight says.

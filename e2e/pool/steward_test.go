@@ -37,10 +37,13 @@ func startSteward(t testing.TB, config string, flags ...string) *steward {
 	return s
 }
 
+// stewardCRDs is the file with the definitions of the objects that steward-pool has beside Boskos's.
+const stewardCRDs = "../../config/kubernetes/pool/crds.yaml"
+
 // startStewardOn keeps the pool in a namespace of its own.
-func startStewardOn(t testing.TB, c *apiserver.Cluster, config string) *steward {
+func startStewardOn(t testing.TB, c *apiserver.Cluster, config string, flags ...string) *steward {
 	t.Helper()
-	return startSteward(t, config, "--store=kubernetes", "--kubeconfig="+c.Kubeconfig, "--namespace="+c.Namespace(t), "--name=pool-0", "--advertise=127.0.0.1:1")
+	return startSteward(t, config, append(flags, "--store=kubernetes", "--kubeconfig="+c.Kubeconfig, "--namespace="+c.Namespace(t), "--name=pool-0", "--advertise=127.0.0.1:1")...)
 }
 
 // compat makes it answer as Boskos does where it would else be better.

@@ -425,6 +425,25 @@ func TestDynamic(t *testing.T) {
 	}
 }
 
+// A lifespan begins when a resource is given back, and goes on when it is reset.
+func TestLifespan(t *testing.T) { // P-18
+	p := newPool(t, Policy{}, Config{Dynamic: []Dynamic{{Type: "project", State: Free, Min: 1, Max: 1, Lifespan: time.Hour}}})
+	now := start()
+	r := mustAcquire(t, p, now, want("a", ""))
+	p.Reset(now, "project", r.State, 0, Free)
+	if got := p.Get(r.Name).Expires; !got.IsZero() {
+		t.Errorf("a reset begins a lifespan: until %v", got)
+	}
+	release(t, p, now, mustAcquire(t, p, now, want("a", "")), Free)
+	end := now.Add(time.Hour)
+	now = now.Add(time.Minute)
+	r = mustAcquire(t, p, now, want("a", ""))
+	p.Reset(now, "project", r.State, 0, Free)
+	if got := p.Get(r.Name).Expires; !got.Equal(end) {
+		t.Errorf("after a reset it ends at %v, want %v", got, end)
+	}
+}
+
 // What came back leaves nothing to be done for its type: to look at that one alone is enough.
 func TestOneIsTendedLikeAll(t *testing.T) { // P-18
 	for seed := range uint64(50) {

@@ -259,7 +259,10 @@ func (p *Pool) end(now time.Time, r *Resource, to, why, note string) {
 	if _, limited := p.policy.quota(n.Last.Account, r.Type); limited {
 		p.alarm(now, alarmMatch, r.Type) // wherever the account waits
 	}
-	n.State, n.Updated, n.Expires = to, now, p.expiry(now, r)
+	n.State, n.Updated = to, now
+	if why != Reset { // as in Boskos, whose lifespans begin when something is given back
+		n.Expires = p.expiry(now, r)
+	}
 	p.judge(now, r, n, why, note)
 	if n.Leaving {
 		p.leave(now, n)
