@@ -22,8 +22,8 @@ import (
 	"sigs.k8s.io/steward/internal/wire/cli"
 )
 
-// cloud is the buckets, mirrors and name servers of the community, as the fake cloud
-// has them.
+// cloud is the buckets, mirrors and name servers of the community and the projects that
+// it lends, as the fake cloud has them.
 type cloud struct {
 	fake *cloudfake.Server
 	at   cloudfake.Addresses
@@ -37,7 +37,7 @@ func openCloud(repository fs.FS) (*cloud, error) {
 		return nil, err
 	}
 	c := &cloud{fake: cloudfake.New(cloudfake.Options{})}
-	if err := c.fake.Load(scenario); err != nil {
+	if err := errors.Join(c.fake.Load(scenario), c.lend()); err != nil {
 		return nil, err
 	}
 	c.at, c.end, err = c.fake.Listen("127.0.0.1:0")

@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package demo shows steward at work on a machine of its own: a fake GitHub with
-// the repository of a small community, a fake cloud with its buckets, mirrors and
-// name servers, the real steward-hook beside them, all on loopback, and a
-// conversation between people, the bot and the periodic job, printed as it happens
-// and shown on a page.
+// the repository of a small community, a fake cloud with its buckets, mirrors, name
+// servers and projects, the real steward-hook, steward-pool and jobs beside them, all
+// on loopback, and a conversation between people, the bot and the jobs, printed as it
+// happens and shown on a page.
 //
 // The conversation is a table (script.go). Every step says what must be in the
 // answer, so that the demo is a test as well: with --once it fails where an
@@ -52,9 +52,10 @@ func Command() *cobra.Command {
 		Use:   "demo",
 		Short: "Play a conversation between a small community and steward, on this machine only",
 		Long: `demo starts a fake GitHub with the repository of a small community, a fake cloud
-with its buckets, mirrors and name servers, and the real steward-hook beside them,
-on loopback ports, and plays a conversation. A page shows it, and the drift by
-owner. Then you can take part. Nothing outside this machine is read or written.`,
+with its buckets, mirrors, name servers and projects, and the real steward-hook and
+steward-pool beside them, on loopback ports, and plays a conversation. A page shows
+it, and the drift by owner. Then you can take part. Nothing outside this machine is
+read or written.`,
 		Example: "  steward demo\n  steward demo --once",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -142,7 +143,7 @@ func (s *stage) open() error {
 	}
 	// A folder that lost its approvers: whoever may approve everything has to.
 	files["apps/gallery/OWNERS"] = "reviewers:\n- tom\n"
-	files[poolConfig] = poolFile
+	files[poolConfig], files["steward.yaml"] = poolFile, janitorSettings
 	maps.Copy(files, siteFiles())
 	if s.address, s.endPage, err = s.page.serve(); err != nil {
 		return err

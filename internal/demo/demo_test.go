@@ -19,8 +19,22 @@ func TestDemo(t *testing.T) {
 	}
 	for _, want := range []string{
 		"Take part", "/infra why [@user] [path…]", "write WHO NUMBER TEXT", `"x" is not the number`,
-		"does not list mallory as a collaborator",
+		"does not list mallory as a collaborator", "gce-project  3     0     0      0         0            0      3     0",
 	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the demo does not say %q:\n%s", want, &out)
+		}
+	}
+}
+
+// Where there is no git, what reads a commit is said to be left out, and all the rest is played.
+func TestDemoWithoutGit(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	var out strings.Builder
+	if err := Run(t.Context(), strings.NewReader(""), &out, true); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	for _, want := range []string{"(steward promote run is left out", "(left out: the janitor reads a commit", "the lease of ci-gpu/17: expired"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the demo does not say %q:\n%s", want, &out)
 		}

@@ -27,6 +27,12 @@ func (s *stage) play(ctx context.Context, steps []step) error {
 
 // perform lets a step happen and compares what is seen with what must be.
 func (s *stage) perform(ctx context.Context, st step) error {
+	if st.git {
+		if _, err := s.export(); errors.Is(err, ghfake.ErrNoGit) {
+			s.say("   (left out: the janitor reads a commit, and there is no git here)")
+			return nil
+		}
+	}
 	switch {
 	case len(st.changes) > 0:
 		return s.change(ctx, st.changes)

@@ -115,7 +115,7 @@ func (s *stage) poolArgs(args []string) []string {
 func lending() []step {
 	return []step{
 		{
-			title:  "A test takes the one project with GPUs. It stops halfway, without a word.",
+			title:  "A test takes the one project with GPUs. It has to say every second that it is alive.",
 			run:    []string{"pool", "acquire", "--type", "gpu-project", "--owner", "ci-gpu/17", "--ttl", "1s", "-o", "text"},
 			answer: []string{"example-gpu-1", "busy"},
 		},
@@ -125,25 +125,55 @@ func lending() []step {
 			code:  job.Incomplete, answer: []string{"nothing became free"},
 		},
 		{
-			title: "The first test gives no sign of life, so its lease ends. The janitor takes the project, cleans it and gives it back.",
-			do:    janitorCleans, answer: []string{"expired", "example-gpu-1 is cleaned"},
+			title: "The first test makes what it needs and stops halfway, without a word. So its lease ends, and what it made is still there.",
+			do:    testStops, answer: []string{"instances/trainer", "ci-gpu/17: expired", "example-gpu-1 is dirty"},
+		},
+		{
+			title: "The janitor takes the project from the pool, deletes all that did not come with it (a bucket with what it holds), looks again, and gives it back free.",
+			git:   true, do: janitor(gpuProject, lease.Free),
+			answer: []string{
+				"example-gpu-1: clean, 4 deleted", "gone from example-gpu-1:\n  compute global/networks/training\n",
+				"still in example-gpu-1:\n  compute global/networks/default\nexample-gpu-1 is free",
+			},
 		},
 		{
 			title:  "The second test asks again under its name: the place was kept.",
+			git:    true,
 			run:    []string{"pool", "acquire", "--type", "gpu-project", "--owner", "ci-gpu/18", "--request", "build-18", "-o", "text"},
 			answer: []string{"example-gpu-1", "busy"},
 		},
+	}
+}
+
+// mending is about a project that cannot be lent for a while.
+func mending() []step {
+	return []step{
 		{
-			title: "Another project cannot be cleaned. After the second time it goes to quarantine, with the reason, and nobody is lent it.",
-			do:    janitorFails, answer: []string{"quarantined", "router r-1 is still in use"},
+			title: "Another test ends as it should, but somebody has put a machine of another project into its network.",
+			git:   true, do: testShares, answer: []string{"instances/builder", "gives example-e2e-1 back"},
+		},
+		{
+			title: "The janitor cannot empty that project. After the second time it goes to quarantine, with the reason, and nobody is lent it.",
+			git:   true, do: janitor(testProject, lease.Quarantined),
+			answer: []string{
+				"example-e2e-1: not clean, 0 deleted", "still in example-e2e-1", "compute global/networks/shared",
+				"example-e2e-1 is quarantined: 2 cleanings failed", "already being used by 'projects/example-ci/zones/us-central1-a/instances/builder'",
+			},
 		},
 		{
 			title: "Who had what, for how long, and how it ended.",
 			run:   []string{"pool", "history"}, answer: []string{"ci-gpu/17", "expired"},
 		},
+		{title: "Somebody mends it.", git: true, do: machineMoves, answer: []string{"instances/builder"}},
 		{
-			title: "Somebody mends it and puts it back. What others hold, or nobody may have, is for operators of the pool.",
-			run:   []string{"pool", "heal", "example-e2e-1", "--confirm"}, answer: []string{"example-e2e-1"},
+			title: "And puts it back. What others hold, or nobody may have, is for operators of the pool.",
+			git:   true,
+			run:   []string{"pool", "heal", testProject, "--confirm"}, answer: []string{"example-e2e-1"},
+		},
+		{
+			title: "What was healed is dirty first. The janitor proves it clean before anybody is lent it.",
+			git:   true, do: janitor(testProject, lease.Free),
+			answer: []string{"example-e2e-1: clean, 1 deleted", "gone from example-e2e-1:\n  compute global/networks/shared", "example-e2e-1 is free"},
 		},
 		{
 			title:  "People ask in a pull request. What others hold is for approvers of the file that lists the pool.",
@@ -160,59 +190,21 @@ func lending() []step {
 // patience bounds waiting for what happens by itself.
 const patience = 30 * time.Second
 
-// janitorCleans waits for the lease that nobody renews, and cleans what it leaves.
-func janitorCleans(ctx context.Context, s *stage) (string, error) {
+// until waits until the pool says that a resource is in a state.
+func (s *stage) until(ctx context.Context, name, state string) (leasehttp.Resource, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var seen *leasehttp.Resource
 	c := &leasehttp.Client{Server: s.poolURL()}
-	deadline := time.Now().Add(patience)
-	var got leasehttp.Leases
-	for len(got.Leases) == 0 {
-		var err error
-		got, _, err = c.Acquire(ctx, leasehttp.AcquireRequest{
-			Owner: "janitor", Request: "clean-gpu", Wants: []lease.Want{{Type: "gpu-project", Count: 1}}, From: lease.Dirty, To: lease.Cleaning,
-			Wait: leasehttp.Duration(5 * time.Second), TTL: leasehttp.Duration(time.Minute),
-		})
-		if err != nil {
-			return "", err
+	err := c.Watch(ctx, "", func(change leasehttp.Change) error {
+		if r := change.Resource; r != nil && r.Name == name && r.State == state {
+			seen = r
+			cancel()
 		}
-		if time.Now().After(deadline) {
-			return "", errors.New("the lease of ci-gpu/17 did not end")
-		}
+		return nil
+	})
+	if seen == nil {
+		return leasehttp.Resource{}, errors.Join(fmt.Errorf("%s did not become %s", name, state), err)
 	}
-	var r leasehttp.Resource
-	if err := c.Do(ctx, "GET", "/v1/resources/"+got.Leases[0].Resource, nil, &r); err != nil {
-		return "", err
-	}
-	text := fmt.Sprintf("the lease of %s: %s\n", r.Last.Owner, r.Last.Why)
-	if err := c.Release(ctx, got.Leases[0].ID, lease.Free, ""); err != nil {
-		return "", err
-	}
-	return text + "janitor: " + r.Name + " is cleaned and free", nil
-}
-
-// janitorFails finds a project that it cannot clean, twice.
-func janitorFails(ctx context.Context, s *stage) (string, error) {
-	c := &leasehttp.Client{Server: s.poolURL()}
-	const reason = "router r-1 is still in use"
-	var text strings.Builder
-	from := lease.Free
-	for range 2 {
-		got, _, err := c.Acquire(ctx, leasehttp.AcquireRequest{
-			Owner: "janitor", Wants: []lease.Want{{Type: "gce-project", Count: 1}}, From: from, To: lease.Cleaning,
-			TTL: leasehttp.Duration(time.Minute),
-		})
-		if err != nil {
-			return "", err
-		}
-		if err := c.Release(ctx, got.Leases[0].ID, lease.Dirty, reason); err != nil {
-			return "", err
-		}
-		fmt.Fprintf(&text, "janitor: %s is not empty: %s\n", got.Leases[0].Resource, reason)
-		from = lease.Dirty
-	}
-	var r leasehttp.Resource
-	if err := c.Do(ctx, "GET", "/v1/resources/example-e2e-1", nil, &r); err != nil {
-		return "", err
-	}
-	fmt.Fprintf(&text, "%s is %s: %s", r.Name, r.State, r.Sick.Reason)
-	return text.String(), nil
+	return *seen, nil
 }

@@ -112,10 +112,15 @@ func pushSite(ctx context.Context, s *stage) (string, error) {
 	return fmt.Sprintf("a build pushes %s/web:v1.0.0, %s", siteStaging, siteDigest()), nil
 }
 
+// export writes the repository as git programs read it, and says where.
+func (s *stage) export() (dir string, err error) {
+	owner, name, _ := strings.Cut(repo, "/")
+	return s.fake.Export(owner, name)
+}
+
 // promoteArgs completes the arguments of "steward promote": the repository, the registries, and for a run where its state is.
 func (s *stage) promoteArgs(args []string) ([]string, error) {
-	owner, name, _ := strings.Cut(repo, "/")
-	dir, err := s.fake.Export(owner, name)
+	dir, err := s.export()
 	if err != nil {
 		return nil, err
 	}

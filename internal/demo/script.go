@@ -17,6 +17,7 @@ import (
 type step struct {
 	title   string // explains what comes, before it happens
 	restart bool   // steward-hook is down while it happens
+	git     bool   // it is left out where there is no git: it tells of the janitor, which reads a commit
 	act     ghfake.Act
 	changes []change
 	run     []string // arguments of steward; "audit" alone is the periodic job
@@ -44,7 +45,9 @@ func comment(who string, number int, text string) ghfake.Act {
 }
 
 // script is the conversation.
-func script() []step { return slices.Concat(access(), drift(), settled(), promotion(), lending()) }
+func script() []step {
+	return slices.Concat(access(), drift(), settled(), promotion(), lending(), mending())
+}
 
 // access is about who may do what.
 func access() []step {

@@ -302,6 +302,9 @@ func epochAt(now time.Time) uint64 { return uint64(max(now.UnixMilli(), 0)) }
 func (p *Pool) grant(now time.Time, r *Resource, w *Waiter) *Resource {
 	n := r.copy()
 	n.Owner, n.State, n.Updated = w.Owner, w.To, now
+	if n.Epoch == 0 {
+		n.Epoch = p.highest // it may have had any of these, and the clock may have gone back
+	}
 	n.Epoch = max(n.Epoch+1, epochAt(now))
 	n.Lease = &Lease{
 		ID: p.ids(), Holder: w.Holder, Since: now, TTL: w.TTL, Request: w.Request, From: w.From,

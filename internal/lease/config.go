@@ -49,6 +49,15 @@ func (c Config) listed() map[string]bool {
 	return all
 }
 
+// made are the types whose resources the pool makes.
+func (c Config) made() map[string]bool {
+	all := map[string]bool{}
+	for _, d := range c.Dynamic {
+		all[d.Type] = true
+	}
+	return all
+}
+
 // Types returns the types in the order of the file.
 func (c Config) Types() []string {
 	var types []string

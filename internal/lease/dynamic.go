@@ -129,6 +129,7 @@ func (p *Pool) tended(now time.Time, r *Resource) {
 	case r.condemned():
 	case expired(now, r), size-p.types[r.Type].leaving > d.Max:
 		p.condemn(now, r)
+		p.alarm(now, alarmMatch, r.Type) // a cleaner may wait for it
 	}
 	if d.Min == 0 && d.Max == 0 && size == 0 {
 		p.setDynamic(r.Type, nil)

@@ -169,7 +169,9 @@ func (k *Keeper) serve(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		timer.Reset(k.pause())
+		pause := k.pause()
+		wake := clock().Add(pause)
+		timer.Reset(pause)
 		var batch []*op
 		select {
 		case <-ctx.Done():
@@ -184,7 +186,7 @@ func (k *Keeper) serve(ctx context.Context) error {
 			batch = k.gather() // a sign of life that has come goes before the end of a lease
 		}
 		now := clock()
-		k.mindGap(now)
+		k.mindGap(now, wake)
 		for _, o := range batch {
 			if o.taken.CompareAndSwap(false, true) {
 				o.err = k.try(now, func() { o.do(k.pool, now) })
@@ -291,10 +293,11 @@ const (
 	catchUp    = 2 * time.Second
 )
 
-// mindGap notices that the process stood still (P-21). A store that takes its time every time is no reason to let leases go on
-// for good: what was spared once is due.
-func (k *Keeper) mindGap(now time.Time) {
-	if at, ok := k.pool.Next(); ok && !k.spared && now.Sub(at) > stoodStill {
+// mindGap notices that the process stood still (P-21), where it should have woken before or an alarm is overdue. A store that takes
+// its time every time is no reason to let leases go on for good: what was spared for that once is due.
+func (k *Keeper) mindGap(now, wake time.Time) {
+	still := !k.spared || now.Sub(wake) > stoodStill
+	if at, ok := k.pool.Next(); ok && still && now.Sub(later(at, k.late)) > stoodStill {
 		k.late, k.spared = now.Add(catchUp), true
 	}
 }
@@ -400,26 +403,39 @@ func (k *Keeper) write(ctx context.Context, now time.Time) error {
 		r.Lazy = true
 		records = append(records, r)
 	}
-	return k.writeSome(ctx, now, records)
+	refusals := maxRefusals
+	return k.writeSome(ctx, now, records, &refusals)
 }
 
-// writeSome stores records together or, where the store refuses that, in halves, and puts off what it refuses alone.
-func (k *Keeper) writeSome(ctx context.Context, now time.Time, records []Record) error {
-	err := k.store(ctx, records)
-	switch half := len(records) / 2; {
-	case err == nil:
-		k.publish(records)
-	case !errors.Is(err, ErrRefused):
-		return err
-	case half == 0:
-		k.later(records[0].Ref(), now.Add(alarmAgain))
-	default:
-		if err := k.writeSome(ctx, now, records[:half]); err != nil {
+// maxRefusals bounds the search for what a store refuses: one record in thousands is found, and where it refuses everything those
+// who ask are served meanwhile.
+const maxRefusals = 32
+
+// writeSome stores records together or, where the store refuses that, in halves, and puts off what it refuses alone, or what is left
+// after so many refusals.
+func (k *Keeper) writeSome(ctx context.Context, now time.Time, records []Record, refusals *int) error {
+	if *refusals > 0 {
+		err := k.store(ctx, records)
+		if err == nil {
+			k.publish(records)
+			return nil
+		}
+		if !errors.Is(err, ErrRefused) {
 			return err
 		}
-		return k.writeSome(ctx, now, records[half:])
+		*refusals--
 	}
-	return nil
+	half := len(records) / 2
+	if half == 0 || *refusals <= 0 {
+		for _, r := range records {
+			k.later(r.Ref(), now.Add(alarmAgain))
+		}
+		return nil
+	}
+	if err := k.writeSome(ctx, now, records[:half], refusals); err != nil {
+		return err
+	}
+	return k.writeSome(ctx, now, records[half:], refusals)
 }
 
 func (k *Keeper) every(kind Kind) time.Duration {
@@ -549,7 +565,7 @@ func (k *Keeper) wait(ctx context.Context, key string, me *waiting, hold time.Du
 	case <-timer.C:
 	case <-ctx.Done():
 	case <-k.done:
-		return nil, ErrStopped
+		return me.last(ErrStopped)
 	}
 	err := k.Do(context.WithoutCancel(ctx), func(p *Pool, now time.Time) {
 		if k.waiting[key] != me {
@@ -567,16 +583,22 @@ func (k *Keeper) wait(ctx context.Context, key string, me *waiting, hold time.Du
 		})
 	})
 	if err != nil {
-		return nil, err
+		return me.last(err)
 	}
+	got, err := me.last(refused)
+	return k.claimed(ctx, got, err)
+}
+
+// last returns what was granted before something else came to an end, or why nothing was.
+func (w *waiting) last(otherwise error) ([]*Resource, error) {
 	select {
-	case got, ok := <-me.got:
+	case got, ok := <-w.got:
 		if ok {
-			return k.claimed(ctx, got, nil)
+			return got, nil
 		}
 	default:
 	}
-	return nil, refused
+	return nil, otherwise
 }
 
 // claimed gives back what a caller who has gone was granted.

@@ -498,3 +498,106 @@ func TestRestart(t *testing.T) {
 		}
 	})
 }
+
+// TestCleanerIsTold (P-11, P-18): who waits for what is to be taken apart gets it when a lifespan ends, and when one too many comes
+// back.
+func TestCleanerIsTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, after Dynamic
+	}{
+		"lifespan over": {Dynamic{Min: 1, Max: 1, Lifespan: 2 * time.Minute}, Dynamic{Min: 1, Max: 1, Lifespan: 2 * time.Minute}},
+		"too many":      {Dynamic{Min: 2, Max: 2}, Dynamic{Min: 1, Max: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				of := func(d Dynamic) Config {
+					d.Type, d.State = "project", Free
+					return Config{Dynamic: []Dynamic{d}}
+				}
+				k, _ := keep(t, &memory{}, of(c.before))
+				for range c.before.Min {
+					mustTake(t, k)
+				}
+				if err := k.Sync(t.Context(), of(c.after)); err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(time.Minute, func() {
+					_ = k.Do(t.Context(), func(p *Pool, now time.Time) {
+						_ = p.Release(now, Grip{Resource: "made-1", Owner: "x"}, Free, "")
+					})
+				})
+				cleaner := want("cleaner", "c")
+				cleaner.From, cleaner.To = ToBeDeleted, Cleaning
+				if got, err := k.Acquire(t.Context(), cleaner, 10*time.Minute); err != nil || got[0].Name != "made-1" {
+					t.Errorf("got %v, %v", got, err)
+				}
+			})
+		})
+	}
+}
+
+// TestRefusedType: resources whose type becomes a dynamic one stay where the store refuses the type.
+func TestRefusedType(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		k, _ := keep(t, store, projects(3, Free))
+		store.refuse(func(r Record) bool { return r.Kind == KindDynamic })
+		c := Config{Dynamic: []Dynamic{{Type: "project", State: Free, Min: 3, Max: 3}}}
+		if err := k.Sync(t.Context(), c); !errors.Is(err, ErrRefused) || store.holds(KindResource) != 3 {
+			t.Errorf("%v, %d resources", err, store.holds(KindResource))
+		}
+	})
+}
+
+// TestAllSignsRefused: a store that refuses every sign of life is asked a few times a minute, and callers are served.
+func TestAllSignsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{}
+		k, _ := keep(t, store, projects(1, Free))
+		if err := k.Do(t.Context(), func(p *Pool, now time.Time) {
+			for i := range 2000 {
+				_, _ = p.Acquire(now, want("x", fmt.Sprint("r", i)))
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		refused := 0
+		store.refuse(func(r Record) bool {
+			if r.Lazy {
+				refused++
+			}
+			return r.Lazy
+		})
+		time.Sleep(10 * alarmAgain / 4)
+		synctest.Wait()
+		if refused == 0 || refused > 4*maxRefusals {
+			t.Errorf("asked %d times in two minutes and a half", refused)
+		}
+	})
+}
+
+// TestGrantAtTheEnd: a grant that is stored is answered, also where the keeper ends in the same moment.
+func TestGrantAtTheEnd(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			store := &memory{}
+			k, end := keep(t, store, projects(1, Free))
+			r := mustTake(t, k)
+			got := make(chan error, 1)
+			go func() {
+				_, err := k.Acquire(context.WithoutCancel(t.Context()), waits("w", "r"), time.Minute)
+				got <- err
+			}()
+			synctest.Wait()
+			if err := k.Do(t.Context(), func(p *Pool, now time.Time) {
+				release(t, p, now, r, Free)
+				go func() { _ = end() }()
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-got; err != nil {
+				t.Errorf("granted, and answered with %v", err)
+			}
+		})
+	}
+}

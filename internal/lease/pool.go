@@ -26,6 +26,8 @@ type Pool struct {
 	reservations map[string]*Reservation
 	static       map[string]Static // what the configuration lists
 	listed       map[string]bool   // types that it lists resources of
+	made         map[string]bool   // types of which it says how many there are to be
+	highest      uint64            // epoch
 
 	types    map[string]*typeIndex
 	turns    map[string]*turn

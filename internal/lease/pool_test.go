@@ -501,6 +501,8 @@ func TestEpochsGoUp(t *testing.T) { // P-8
 			p.Sync(now, projects(1, Free))
 		case 1:
 			now = now.Add(-time.Minute)
+			p.Sync(now, Config{})
+			p.Sync(now, projects(1, Free))
 		default:
 			now = now.Add(time.Hour)
 		}

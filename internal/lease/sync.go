@@ -31,7 +31,7 @@ type part struct {
 // be between their bounds.
 func (p *Pool) parts(c Config) []part {
 	static := c.static()
-	all := []part{{"", func(p *Pool, _ time.Time) { p.list(static, c.listed()) }}}
+	all := []part{{"", func(p *Pool, _ time.Time) { p.list(static, c.listed(), c.made()) }}}
 	dynamic := map[string]*Dynamic{}
 	for typ := range p.dynamics {
 		dynamic[typ] = nil
@@ -57,10 +57,10 @@ func (p *Pool) parts(c Config) []part {
 }
 
 // list notes what is static.
-func (p *Pool) list(static map[string]Static, listed map[string]bool) {
-	wasStatic, wasListed := p.static, p.listed
-	p.noted(func() { p.static, p.listed = wasStatic, wasListed })
-	p.static, p.listed = static, listed
+func (p *Pool) list(static map[string]Static, listed, made map[string]bool) {
+	wasStatic, wasListed, wasMade := p.static, p.listed, p.made
+	p.noted(func() { p.static, p.listed, p.made = wasStatic, wasListed, wasMade })
+	p.static, p.listed, p.made = static, listed, made
 }
 
 // bound sets the bounds of a dynamic type. One without any is given up.
@@ -86,7 +86,7 @@ func (p *Pool) syncStatic(now time.Time, name string) {
 		}
 		return
 	}
-	_, dynamic := p.dynamics[r.Type]
+	dynamic := p.dynamics[r.Type] != nil || p.made[r.Type] // the store may have refused the type
 	stays := listed && s.Type == r.Type || !listed && dynamic
 	switch {
 	case !stays && r.Held():

@@ -30,6 +30,7 @@ func (p *Pool) index(r *Resource) {
 		p.types[r.Type] = t
 	}
 	t.resources[r.Name] = true
+	p.highest = max(p.highest, r.Epoch)
 	if r.Last != nil && r.Last.Lease != "" {
 		p.past[r.Last.Lease] = r.Name
 	}

@@ -194,9 +194,9 @@ func (o *Objects) Each(q lease.Query, visit func(*lease.Ended) bool) error {
 // unwritten returns what is in no object yet, and what may be.
 func (o *Objects) unwritten() []*lease.Ended {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	all := slices.Clone(o.queue)
-	for _, one := range o.objects {
+	all, objects := slices.Clone(o.queue), slices.Clone(o.objects)
+	o.mu.Unlock() // who appends must not wait for what follows
+	for _, one := range objects {
 		for line := range bytes.Lines(one.content) {
 			var e lease.Ended
 			if json.Unmarshal(line, &e) == nil { // it was made here

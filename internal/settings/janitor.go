@@ -23,6 +23,7 @@ type Janitor struct {
 	Within []string          `yaml:"within"` // folders/N, organizations/N, ou-…: an account has to lie in one
 	Labels map[string]string `yaml:"labels"` // or has to have one of these
 	Deny   []string          `yaml:"deny"`   // never swept, beyond what the repository says
+	Lent   []string          `yaml:"lent"`   // folders whose Terraform is about lent accounts: numbers in it deny nothing
 	Keep   []string          `yaml:"keep"`   // objects that stay: "KIND GLOB", such as "iam.serviceAccounts prow-*"
 	Brake  int               `yaml:"brake"`  // more objects than this are not deleted on first sight; 0 is the default
 	AWS    JanitorAWS        `yaml:"aws"`
@@ -115,6 +116,11 @@ func (j Janitor) problems() []error {
 	for _, id := range j.Deny {
 		if strings.TrimSpace(id) != id || id == "" {
 			fault("deny: %q is no account", id)
+		}
+	}
+	for _, folder := range j.Lent {
+		if !fs.ValidPath(folder) || folder == "." {
+			fault("lent: %q is no folder of the repository, such as infra/aws/terraform/boskos", folder)
 		}
 	}
 	for _, keep := range j.Keep {

@@ -203,24 +203,26 @@ role = "arn:aws:iam::333333333333:role/deployer"
 image = "444444444444.dkr.ecr.us-east-2.amazonaws.com/x"
 digest = "5555555555555"
 `,
-		"infra/prod.tfvars":  "gcp_project_id = \"tf-vars\"\n",
-		"infra/prod.tf.json": `{"provider": {"google": {"project": "tf-json", "region": "europe"}}}`,
+		"infra/aws/boskos/main.tf":                           "accounts = { boskos-001 = 666666666666 }\nproject = \"tf-beside\"\n",
+		"infra/aws/boskos-mgmt/main.tf":                      "account = 777777777777\n",
+		"infra/prod.tfvars":                                  "gcp_project_id = \"tf-vars\"\n",
+		"infra/prod.tf.json":                                 `{"provider": {"google": {"project": "tf-json", "region": "europe"}}}`,
 		"registry.k8s.io/manifests/a/promoter-manifest.yaml": "registries:\n- name: gcr.io/p-source\n  src: true\n- name: us-east1-docker.pkg.dev/p-destination/images/a\n  service-account: x@p-account.iam.gserviceaccount.com\n- name: eu.gcr.io/p-older\n",
 		"artifacts/filestores/a/filepromoter-manifest.yaml":  "filestores:\n- base: gs://f-source/x/\n- base: gs://f-destination\n  service-account: x@f-account.iam.gserviceaccount.com\n",
 		"audit/projects/lent-one/main.tf":                    `project = "exported"`,
 		"docs/readme.md":                                     `project = "only-words"`,
 	})
-	d, err := readDeny(files, []string{"By-Setting"})
+	d, err := readDeny(files, []string{"By-Setting"}, []string{"infra/aws/boskos"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range strings.Fields(`prod-one prod-two prod-three tf-local tf-list-one tf-list-two tf-default tf-resource tf-provider tf-comment tf-vars
-		111111111111 222222222222 333333333333 444444444444 tf-json p-source p-destination p-account p-older f-source f-destination f-account by-setting BY-SETTING`) {
+		111111111111 222222222222 333333333333 444444444444 777777777777 tf-beside tf-json p-source p-destination p-account p-older f-source f-destination f-account by-setting BY-SETTING`) {
 		if d.Why(id) == "" {
 			t.Errorf("%s is not denied", id)
 		}
 	}
-	for _, id := range strings.Fields("lent-one not-denied-region exported only-words 555555555555 5555555555555") {
+	for _, id := range strings.Fields("lent-one not-denied-region exported only-words 555555555555 5555555555555 666666666666") {
 		if why := d.Why(id); why != "" {
 			t.Errorf("%s is denied by %s", id, why)
 		}
@@ -390,7 +392,7 @@ func TestRealRepository(t *testing.T) {
 	if _, err := os.Stat(dir); err != nil {
 		t.Skip("there is no real data here")
 	}
-	d, err := readDeny(os.DirFS(filepath.Join(dir, "k8s.io")), nil)
+	d, err := readDeny(os.DirFS(filepath.Join(dir, "k8s.io")), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +423,7 @@ func FuzzTerraform(f *testing.F) {
 	f.Add([]byte("projects = [\"abcdef\", {\n"))
 	f.Add([]byte("123456789012"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		d := Deny{map[string]string{}}
+		d := Deny{why: map[string]string{}}
 		if err := d.terraform("x.tf", append(raw, "\nproject_id = \"denied-here\"\nrole = \"arn:aws:iam::987654321098:role/x\"\n"...)); err != nil {
 			t.Fatal(err)
 		}

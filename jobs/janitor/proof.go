@@ -65,7 +65,7 @@ func readBase(files fs.FS, commit, settingsFile string) (*base, error) {
 			return nil, err
 		}
 	}
-	if b.deny, err = readDeny(files, b.settings.Deny); err != nil {
+	if b.deny, err = readDeny(files, b.settings.Deny, b.settings.Lent); err != nil {
 		return nil, err
 	}
 	return b, errors.Join(b.readNumbers(files), b.readFreezes(files, all))

@@ -324,6 +324,8 @@ func (s *server) follow(ctx context.Context, k *lease.Keeper) {
 			if err = k.Sync(ctx, c); err == nil {
 				s.log.Info("Configuration applied")
 				s.config.applied(c)
+			} else {
+				s.config.again() // a part may be stored, so that the file before is news, too
 			}
 		}
 		if err != nil && ctx.Err() == nil {
