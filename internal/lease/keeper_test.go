@@ -578,26 +578,34 @@ func TestAllSignsRefused(t *testing.T) {
 
 // TestGrantAtTheEnd: a grant that is stored is answered, also where the keeper ends in the same moment.
 func TestGrantAtTheEnd(t *testing.T) {
-	for range 50 {
-		synctest.Test(t, func(t *testing.T) {
-			store := &memory{}
-			k, end := keep(t, store, projects(1, Free))
-			r := mustTake(t, k)
-			got := make(chan error, 1)
-			go func() {
-				_, err := k.Acquire(context.WithoutCancel(t.Context()), waits("w", "r"), time.Minute)
-				got <- err
-			}()
-			synctest.Wait()
-			if err := k.Do(t.Context(), func(p *Pool, now time.Time) {
-				release(t, p, now, r, Free)
-				go func() { _ = end() }()
-			}); err != nil {
+	for range 300 { // which of the two the caller hears first is chance
+		store := &memory{state: map[Ref]Record{}}
+		k := NewKeeper(KeeperOptions{Store: store, Pool: Options{IDs: numbered("lease-"), Names: numbered("made-")}})
+		ctx, stop := context.WithCancel(t.Context())
+		done, ready := make(chan error, 1), make(chan struct{})
+		go func() { done <- k.Run(ctx, projects(1, Free), func(error) { close(ready) }) }()
+		<-ready
+		r := mustTake(t, k)
+		got := make(chan error, 1)
+		go func() {
+			_, err := k.Acquire(t.Context(), waits("w", "r"), time.Minute)
+			got <- err
+		}()
+		for waiting := 0; waiting == 0; {
+			if err := k.Do(t.Context(), func(*Pool, time.Time) { waiting = len(k.waiting) }); err != nil {
 				t.Fatal(err)
 			}
-			if err := <-got; err != nil {
-				t.Errorf("granted, and answered with %v", err)
-			}
+		}
+		_ = k.Do(t.Context(), func(p *Pool, now time.Time) { // it may hear that the keeper has stopped
+			release(t, p, now, r, Free)
+			stop()
 		})
+		err := <-got
+		if ended := <-done; ended != nil {
+			t.Fatal(ended)
+		}
+		if err != nil && store.state[Ref{KindResource, r.Name}].Resource.Owner == "w" {
+			t.Fatalf("granted, and answered with %v", err)
+		}
 	}
 }
