@@ -4,7 +4,12 @@
 package promote
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	cryptorand "crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	oldrand "math/rand"
@@ -164,11 +169,14 @@ func TestSwitchPage(t *testing.T) {
 		t.Errorf("compared: %s", out)
 	}
 
-	// Something is declared while nobody promotes; then the first run is ours.
+	// Something is declared while nobody promotes; then the first run is ours, and we sign.
+	s.write("k8s.io/config/steward.yaml", "repos: {example-org/k8s.io: {}}\npromotion:\n"+
+		"  mirrors: [us-docker.pkg.dev/prod/images, europe-docker.pkg.dev/prod/images]\n  signing: {key: key.pem, reference: registry.example.org}\n")
+	s.write("key.pem", privateKey(t))
 	digest := s.push("us-docker.pkg.dev/staging/tools/tool", "v3")
 	s.sh(fmt.Sprintf(`cd k8s.io && printf '    "%s": [v3]\n' >> registry.k8s.io/images/tools/images.yaml && git -c user.name=t -c user.email=t@example.com commit -q -a -m more`, digest))
 	out := s.sh(strings.Join(section(t, page, "## Take over"), "\n"))
-	for _, want := range []string{"tools    2        2       0", "nothing is to be copied", "promote check: no findings"} {
+	for _, want := range []string{"tools    2        2       0", "attest 4 of 4, sign 4 of 4", "nothing is to be copied", "signatures 4 units", "promote check: no findings"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("taken over: %q is missing in\n%s", want, out)
 		}
@@ -176,6 +184,20 @@ func TestSwitchPage(t *testing.T) {
 	if out := s.sh(strings.Join(section(t, page, "## Hand it back"), "\n")); !strings.Contains(out, "edges to promote: 0") || !strings.Contains(out, "nothing is to be copied") {
 		t.Errorf("handed back: %s", out)
 	}
+}
+
+// privateKey makes a key in PEM.
+func privateKey(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // TestSameProduction lets the promoter and us promote the same made-up trees, with a part in production already, and compares

@@ -36,7 +36,8 @@ type Change struct {
 	To []int `json:"to"`
 	// Replaced are the versions of what is overwritten, as To; nil where nothing is.
 	Replaced []string `json:"replaced,omitempty"`
-	File     string   `json:"file"` // that declares it
+	Former   []string `json:"former,omitempty"` // their sha256, as To
+	File     string   `json:"file"`             // that declares it
 	Line     int      `json:"line"`
 }
 
@@ -65,15 +66,27 @@ type Held map[string]Object
 type Scope struct {
 	// Names are those of files; nil is all of them.
 	Names map[string]bool
-	// Before has the sha256 that a name had before the change that is being applied. Only such
-	// a file may be overwritten, and only where a store holds just that.
-	Before map[string]string
+	// Before has what may be overwritten.
+	Before Before
+}
+
+// Before has the sha256 that names had before the changes that are being applied. Only such a file may be overwritten,
+// and only where a store holds just that. Where one change was not applied before the next one came, there are several.
+type Before map[string][]string
+
+// Add adds what a name had.
+func (b Before) Add(name string, sums ...string) {
+	for _, s := range sums {
+		if !slices.Contains(b[name], s) {
+			b[name] = append(b[name], s)
+		}
+	}
 }
 
 // Since is the scope of what head declares and base does not. base may be nil: then that is
 // everything.
 func Since(base, head *manifest.FileProject) Scope {
-	s := Scope{Names: map[string]bool{}, Before: map[string]string{}}
+	s := Scope{Names: map[string]bool{}, Before: Before{}}
 	for _, f := range head.Files {
 		var was manifest.DeclaredFile
 		known := false
@@ -82,7 +95,8 @@ func Since(base, head *manifest.FileProject) Scope {
 		}
 		switch {
 		case known && was.SHA256 != f.SHA256:
-			s.Names[f.Name], s.Before[f.Name] = true, was.SHA256
+			s.Names[f.Name] = true
+			s.Before.Add(f.Name, was.SHA256)
 		case !known:
 			s.Names[f.Name] = true
 		}
@@ -98,6 +112,13 @@ func Since(base, head *manifest.FileProject) Scope {
 		}
 	}
 	return s
+}
+
+// Look adds a name to what is looked at.
+func (s Scope) Look(name string) {
+	if s.Names != nil {
+		s.Names[name] = true
+	}
 }
 
 // Has tells whether a name is looked at.
@@ -173,7 +194,7 @@ const (
 )
 
 // judge tells how a declared file is in a store. source is what staging holds of it.
-func judge(f manifest.DeclaredFile, before string, held Held, source Object, staged bool) state {
+func judge(f manifest.DeclaredFile, before []string, held Held, source Object, staged bool) state {
 	if held == nil {
 		return unread
 	}
@@ -183,7 +204,7 @@ func judge(f manifest.DeclaredFile, before string, held Held, source Object, sta
 		return absent
 	case o.SHA256 == f.SHA256:
 		return proven
-	case o.SHA256 != "" && o.SHA256 == before:
+	case slices.Contains(before, o.SHA256):
 		return former
 	case o.SHA256 != "":
 		return other
@@ -196,7 +217,7 @@ func judge(f manifest.DeclaredFile, before string, held Held, source Object, sta
 }
 
 // file decides about one file; some is false where nothing is to be done.
-func (p *Project) file(f manifest.DeclaredFile, before string, held []Held) (c Change, some bool) {
+func (p *Project) file(f manifest.DeclaredFile, before []string, held []Held) (c Change, some bool) {
 	source, staged := held[0][f.Name]
 	if held[0] == nil {
 		staged = false
@@ -220,9 +241,10 @@ func (p *Project) file(f manifest.DeclaredFile, before string, held []Held) (c C
 			p.Same++
 			p.Unproven++
 		case absent:
-			c.To, c.Replaced = append(c.To, i), append(c.Replaced, "")
+			c.To, c.Replaced, c.Former = append(c.To, i), append(c.Replaced, ""), append(c.Former, "")
 		case former:
-			c.To, c.Replaced = append(c.To, i), append(c.Replaced, held[i][f.Name].Version)
+			o := held[i][f.Name]
+			c.To, c.Replaced, c.Former = append(c.To, i), append(c.Replaced, o.Version), append(c.Former, o.SHA256)
 		case other:
 			o := held[i][f.Name]
 			fault := at(RuleOther, finding.Error)

@@ -55,7 +55,7 @@ func held(text string) Held {
 func TestCompare(t *testing.T) {
 	for name, tt := range map[string]struct {
 		staging, one, two string
-		before            map[string]string
+		before            Before
 		want              string
 	}{
 		"nothing is there":                      {"x a", "", "", nil, "x 0>1,2"},
@@ -72,9 +72,10 @@ func TestCompare(t *testing.T) {
 		"put there by the promoter, not proven": {"", "x ~m", "x a", nil, "FILE-7"},
 		"production has another one":            {"x a", "x b", "x a", nil, "FILE-1"},
 		"another one by its MD5":                {"x ~m", "x ~n", "x ~m", nil, "FILE-1"},
-		"what was declared before":              {"x a", "x b", "x a", map[string]string{"x": sum("b")}, "x 0>1!"},
-		"what was declared before, and a third": {"x a", "x b", "x c", map[string]string{"x": sum("b")}, "x 0>1! FILE-1"},
-		"before, and staging has it no more":    {"", "x b", "x a", map[string]string{"x": sum("b")}, "x 2>1!"},
+		"what was declared before":              {"x a", "x b", "x a", Before{"x": {sum("b")}}, "x 0>1!"},
+		"what was declared before, and a third": {"x a", "x b", "x c", Before{"x": {sum("b")}}, "x 0>1! FILE-1"},
+		"what several changes declared before":  {"x a", "x b", "x c", Before{"x": {sum("b"), sum("c")}}, "x 0>1!,2!"},
+		"before, and staging has it no more":    {"", "x b", "x a", Before{"x": {sum("b")}}, "x 2>1!"},
 		"staging cannot be read":                {"unread", "", "x a", nil, "x 2>1"},
 		"staging cannot be read, nobody has it": {"unread", "", "", nil, ""},
 		"a store cannot be read":                {"x a", "unread", "", nil, "x 0>2"},
@@ -117,7 +118,7 @@ func TestCompare(t *testing.T) {
 func TestPlanAfterApply(t *testing.T) {
 	p := project("x a", "y b", "z c")
 	stores := []Held{held("x a, y b, z c"), held("y b"), held("x d")}
-	before := map[string]string{"x": sum("d")}
+	before := Before{"x": {sum("d")}}
 	first, err := Compare(p, Scope{Before: before}, stores, "c")
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +138,7 @@ func TestPlanAfterApply(t *testing.T) {
 func TestSince(t *testing.T) {
 	base, head := project("x a", "y b"), project("x c", "y b", "z d")
 	s := Since(base, head)
-	if !s.Has("x") || s.Has("y") || !s.Has("z") || s.Before["x"] != sum("a") || len(s.Before) != 1 {
+	if !s.Has("x") || s.Has("y") || !s.Has("z") || !slices.Equal(s.Before["x"], []string{sum("a")}) || len(s.Before) != 1 {
 		t.Errorf("%+v", s)
 	}
 	head.Destinations = append(head.Destinations, manifest.Filestore{Base: "s3://three/"})

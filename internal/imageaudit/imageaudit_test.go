@@ -323,6 +323,10 @@ func (a *pushes) attached(name, subject string) string {
 	return a.put(imageType, fmt.Sprintf(`{"schemaVersion":2,"name":%q,"subject":{"digest":%q}}`, name, subject))
 }
 
+func (a *pushes) signatures(name string, tags ...string) string {
+	return a.put(imageType, fmt.Sprintf(`{"schemaVersion":2,"name":%q,"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json"}]}`, name), tags...)
+}
+
 func (a *pushes) index(name string, manifests []string, tags ...string) string {
 	var list []string
 	for _, m := range manifests {
@@ -375,6 +379,15 @@ func TestReasons(t *testing.T) {
 		"an image of no tag": {func(a *pushes, _ string, _ []string) map[string]string {
 			return map[string]string{a.image("stranger"): "stranger"}
 		}, "IMG-5 web@stranger", ""},
+		"signatures, and those that were there before one was added": {func(a *pushes, index string, _ []string) map[string]string {
+			a.signatures("two", tagFor(index, ".sig"))
+			a.signatures("one")
+			return nil
+		}, "", ""},
+		"layers that are not all signatures": {func(a *pushes, _ string, _ []string) map[string]string {
+			body := `{"schemaVersion":2,"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json"},{"mediaType":"application/vnd.oci.image.layer.v1.tar"}]}`
+			return map[string]string{a.put(imageType, body): "both"}
+		}, "IMG-5 web@both", ""},
 		"an index of no tag, said once": {func(a *pushes, _ string, _ []string) map[string]string {
 			one := a.image("one")
 			index := a.index("strange", []string{one, a.image("two")})

@@ -358,10 +358,10 @@ func (r *reasons) subjects() bool {
 	}
 	found := false
 	for _, d := range slices.Sorted(maps.Keys(r.open)) {
-		switch subject := r.content(d).Subject; {
-		case r.known[subject]:
+		switch c := r.content(d); {
+		case r.known[c.Subject], c.Signed: // whoever adds a signature puts the list anew, and the tag leaves the one before
 			r.known[d], found = true, true
-		case r.covered[subject]:
+		case r.covered[c.Subject]:
 			r.covered[d], found = true, true
 		}
 	}

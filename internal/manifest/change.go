@@ -160,6 +160,11 @@ func (s *Set) Allowed(roots []string) []finding.Finding {
 	return found
 }
 
+// Outside is the part of Allowed that nothing of a manifest may be promoted with: destinations below none of the roots.
+func (s *Set) Outside(roots []string) []finding.Finding {
+	return slices.DeleteFunc(s.Allowed(roots), func(f finding.Finding) bool { return f.Rule != ruleOutside })
+}
+
 func (m *Manifest) allowed(roots []string) []finding.Finding {
 	var found []finding.Finding
 	have := map[string][]string{} // what is below a root, and below which

@@ -43,6 +43,7 @@ type FileSet struct {
 type FileProject struct {
 	Name         string // of the folder
 	Stores       string // path of the filepromoter-manifest.yaml
+	Lists        string // folder of the lists of files, with links followed
 	Source       Filestore
 	Destinations []Filestore
 	Files        []DeclaredFile // by name, each once
@@ -84,7 +85,7 @@ func LoadFiles(files fs.FS, dir string) (*FileSet, []finding.Finding, error) {
 		if !e.IsDir() {
 			continue
 		}
-		p := &FileProject{Name: e.Name(), Stores: path.Join(dir, "filestores", e.Name(), storesFile)}
+		p := &FileProject{Name: e.Name(), Stores: path.Join(dir, "filestores", e.Name(), storesFile), Lists: path.Join(root, e.Name())}
 		if err := l.fileProject(p, path.Join(root, e.Name())); err != nil {
 			return nil, nil, fmt.Errorf("read file manifest %s: %w", p.Name, err)
 		}

@@ -36,6 +36,8 @@ type Listing struct {
 type Content struct {
 	Manifests []string // of an index
 	Subject   string   // what it is attached to; "" for most
+	// Signed says that it lists signatures in the layout of the tag sha256-HEX.sig, and nothing else.
+	Signed bool
 }
 
 // Facts are what a registry tells about one image.

@@ -23,13 +23,14 @@ type trouble struct {
 const (
 	badRegistry = "MANIFEST-4"
 	badTag      = "MANIFEST-7"
+	outside     = "MANIFEST-12"
 )
 
 func troubleOf(problems []finding.Finding) trouble {
 	t := trouble{map[string]bool{}, map[string]bool{}}
 	for _, p := range problems {
 		switch {
-		case p.Rule == badRegistry && p.Severity >= finding.Error:
+		case (p.Rule == badRegistry || p.Rule == outside) && p.Severity >= finding.Error:
 			t.registries[p.File] = true
 		case p.Rule == badTag:
 			t.tags[p.File] = true

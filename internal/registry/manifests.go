@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -135,14 +136,19 @@ func (r *Registry) Content(ctx context.Context, repository, digest string) (mani
 	return content, nil
 }
 
+// signedPayload is the media type of what is signed in the layout of the tag sha256-HEX.sig.
+const signedPayload = "application/vnd.dev.cosign.simplesigning.v1+json"
+
 // decode reads an image or an index; what it does not know it leaves aside.
 func decode(body []byte) (manifest.Content, error) {
 	type descriptor struct {
-		Digest string `json:"digest"`
+		MediaType string `json:"mediaType"`
+		Digest    string `json:"digest"`
 	}
 	var m struct {
 		SchemaVersion int          `json:"schemaVersion"`
 		Manifests     []descriptor `json:"manifests"`
+		Layers        []descriptor `json:"layers"`
 		Subject       *descriptor  `json:"subject"`
 	}
 	if json.Unmarshal(body, &m) != nil || m.SchemaVersion < 1 || m.SchemaVersion > 2 {
@@ -158,5 +164,6 @@ func decode(body []byte) (manifest.Content, error) {
 	if m.Subject != nil {
 		c.Subject = m.Subject.Digest
 	}
+	c.Signed = len(m.Layers) > 0 && !slices.ContainsFunc(m.Layers, func(d descriptor) bool { return d.MediaType != signedPayload })
 	return c, nil
 }

@@ -46,7 +46,6 @@ Exit code 0: done, or nothing to do; 3: a registry could not be read; 1: an erro
 type addFlags struct {
 	tree
 	connection
-	config       string
 	images, tags []string
 	confirm      bool
 	pull         string
@@ -58,7 +57,6 @@ func (f *addFlags) register(cmd *cobra.Command) {
 	f.tree.register(cmd, "")
 	f.connection.register(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.config, "config", "", "steward.yaml with the rules of promotion.add; without --tag it is needed")
 	flags.StringSliceVar(&f.tags, "tag", nil, "only these tags, instead of the rules; goes with --project")
 	flags.StringSliceVar(&f.images, "image", nil, "only these images of the staging registry; with --tag, default those that the list has")
 	flags.BoolVar(&f.confirm, "confirm", false, "write; without it, show what would be added")
@@ -66,8 +64,6 @@ func (f *addFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.base, "base", "main", "branch that pull requests are for")
 	flags.StringVar(&f.github.Endpoint, "github-endpoint", "https://api.github.com", "GitHub's REST API")
 	flags.StringVar(&f.github.TokenPath, "github-token-path", "", "file with the token that opens pull requests")
-	_ = cmd.MarkFlagDirname("dir") // these fail for unknown flags only
-	_ = cmd.MarkFlagFilename("config", "yaml")
 }
 
 func (f *addFlags) check() error {
@@ -107,10 +103,6 @@ func (f *addFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 	if err := f.check(); err != nil {
 		return err
 	}
-	config, err := settingsOf(f.config)
-	if err != nil {
-		return err
-	}
 	d, done, err := f.tree.open(cmd.Context(), deps)
 	if err != nil {
 		return err
@@ -121,13 +113,13 @@ func (f *addFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 		return err
 	}
 	progress := newProgress(cmd.ErrOrStderr())
-	a := &adding{reader: newReader(registry, f.parallel, progress.read), declared: d, choose: f.chooser(config)}
+	a := &adding{reader: newReader(registry, f.parallel, progress.read), declared: d, choose: f.chooser(d.promotion().Add)}
 	proposals, err := a.all(cmd.Context())
 	progress.end()
 	if err != nil {
 		return err
 	}
-	if err := f.write(cmd, deps, config, d, proposals); err != nil {
+	if err := f.write(cmd, deps, d, proposals); err != nil {
 		return err
 	}
 	for _, g := range a.cover.Gaps {
@@ -140,12 +132,12 @@ func (f *addFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 }
 
 // chooser says what is wanted of a project; nil where nothing is.
-func (f *addFlags) chooser(config *settings.Settings) func(project string) (*choice, error) {
+func (f *addFlags) chooser(rules []settings.AddRule) func(project string) (*choice, error) {
 	return func(project string) (*choice, error) {
 		if len(f.tags) > 0 {
 			return &choice{named: f.images, tag: func(t string) bool { return slices.Contains(f.tags, t) }}, nil
 		}
-		for _, r := range config.Promotion.Add {
+		for _, r := range rules {
 			if r.For(project) {
 				tag, err := r.Tag()
 				return &choice{named: f.images, image: r.Image, all: len(r.Images) > 0 && len(f.images) == 0, tag: tag}, err
@@ -156,12 +148,12 @@ func (f *addFlags) chooser(config *settings.Settings) func(project string) (*cho
 }
 
 // write shows what was found, and does it where that is confirmed.
-func (f *addFlags) write(cmd *cobra.Command, deps Deps, config *settings.Settings, d declared, proposals []*proposal) error {
+func (f *addFlags) write(cmd *cobra.Command, deps Deps, d declared, proposals []*proposal) error {
 	out := cmd.OutOrStdout()
 	var pulls Pulls
 	if f.confirm && f.pull != "" {
 		github := f.github
-		github.Unreviewed = config.Unreviewed
+		github.Unreviewed = d.config.Unreviewed
 		var err error
 		if pulls, err = deps.OpenGitHub(github); err != nil {
 			return fmt.Errorf("flag --github-token-path: %w", err)

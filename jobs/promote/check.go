@@ -21,8 +21,11 @@ import (
 	"sigs.k8s.io/steward/internal/imageaudit"
 	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/promotion"
 	"sigs.k8s.io/steward/internal/report"
+	"sigs.k8s.io/steward/internal/settings"
+	"sigs.k8s.io/steward/internal/state"
 )
 
 func checkCommand(deps Deps) *cobra.Command {
@@ -38,10 +41,17 @@ It reports what "steward audit run images" does, for some projects if they are n
 counts it for each mirror. What the manifests declare and nobody has promoted yet is
 missing as well: "steward promote run" brings it there.
 
+--config names steward.yaml. Where it says how production is signed, the signature and the
+record of each image on the canonical mirror are verified, some seven requests an image, but
+of those that --state knows to be signed none; where it names buckets of blobs, what they
+lack is reported.
+
 Exit code 0: nothing at or above --fail-on; 2: something; 3: not everything could be
 read, or a brake holds; 1: an error.`,
 		Example: `  steward promote check --dir ~/k8s.io
-  steward promote check --dir ~/k8s.io --project k8s-staging-coredns -o markdown`,
+  steward promote check --dir ~/k8s.io --project k8s-staging-coredns -o markdown
+  steward promote check --dir ~/k8s.io --config ~/k8s.io/config/steward.yaml \
+      --state gs://example-steward --trust-root trusted_root.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd, deps) },
 	}
@@ -55,8 +65,11 @@ type checkFlags struct {
 	connection
 	out       job.Output
 	release   []string
-	config    string
 	artifacts string
+	state     string // read only
+	publicKey string
+	password  string
+	trustRoot string
 }
 
 func (f *checkFlags) register(cmd *cobra.Command) {
@@ -65,10 +78,12 @@ func (f *checkFlags) register(cmd *cobra.Command) {
 	f.out.Register(cmd)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.release, "release", nil, "the hash that a brake printed, so that what is missing is reported one by one")
-	flags.StringVar(&f.config, "config", "", "steward.yaml; where it says that production is signed, images without a signature are reported, and what its buckets of blobs lack")
+	flags.StringVar(&f.state, "state", "", "that of \"promote run\", which knows the images whose signatures were verified before; it is only read")
+	flags.StringVar(&f.publicKey, "public-key", "", "file with the public key of what signs, so that the key itself is not needed")
+	flags.StringVar(&f.password, "sign-password-file", "", "file with the password of the private key, where the settings name one and there is no --public-key")
+	flags.StringVar(&f.trustRoot, "trust-root", "", "trusted_root.json of Sigstore, for keyless signatures; nobody is asked")
 	flags.StringVar(&f.artifacts, "artifacts", os.Getenv("ARTIFACTS"), "directory for junit_promote_check.xml, report.json and report.html; default $ARTIFACTS")
-	_ = cmd.MarkFlagDirname("dir") // these fail for unknown flags only
-	_ = cmd.MarkFlagDirname("artifacts")
+	_ = cmd.MarkFlagDirname("artifacts") // fails for an unknown flag only
 }
 
 func (f *checkFlags) run(cmd *cobra.Command, deps Deps) (err error) {
@@ -80,37 +95,76 @@ func (f *checkFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	config, err := settingsOf(f.config)
-	if err != nil {
-		return err
-	}
 	registry, err := f.connect(deps)
 	if err != nil {
 		return err
 	}
-	t := &tagged{Registry: registry, tags: map[string]map[string]bool{}}
-	if config == nil {
-		return f.compare(cmd, d, t, nil)
-	}
-	b, closed, err := openBuckets(cmd.Context(), deps, config.Promotion.Blobs)
+	p := d.promotion()
+	b, closed, err := openBuckets(cmd.Context(), deps, p.Blobs)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closed()) }()
-	if t.signed = config.Promotion.Signing.Key != ""; t.signed || b != nil {
-		t.mirror = canonicalMirror(config.Promotion, d.set)
+	t := &tagged{Registry: registry, listed: map[string]manifest.Listing{}}
+	if t.seals, err = f.seals(cmd.Context(), deps, d); err != nil {
+		return err
+	}
+	if t.seals != nil || b != nil {
+		t.mirror = canonicalMirror(p, d.set)
 	}
 	return f.compare(cmd, d, t, b)
 }
 
-// tagged remembers the tags of the canonical mirror, as they are listed.
+// seals is who has to have signed production, and what is known of that; nil where nobody has to.
+func (f *checkFlags) seals(ctx context.Context, deps Deps, d declared) (*seals, error) {
+	p := d.promotion()
+	if p.Signing.Key == "" {
+		return nil, nil
+	}
+	v, err := f.verifier(ctx, deps, p.Signing)
+	if err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	var store state.Store
+	if f.state != "" {
+		if store, err = deps.OpenState(ctx, f.state); err != nil {
+			return nil, fmt.Errorf("flag --state: %w", err)
+		}
+	}
+	s := &seals{seal: sealOf(p, d.set, p.Signing.Key, v)}
+	s.proven, err = openProven(ctx, store, s.by)
+	return s, err
+}
+
+// verifier proves what production is signed with. A public key does for every key; what signs is opened only without one.
+func (f *checkFlags) verifier(ctx context.Context, deps Deps, s settings.Signing) (Verifier, error) {
+	switch {
+	case f.publicKey != "":
+		return deps.OpenVerifier(Believe{KeyFile: f.publicKey})
+	case s.Key == settings.Keyless:
+		return deps.OpenVerifier(Believe{Identity: s.Identity, Root: f.trustRoot})
+	}
+	signer, err := deps.OpenSigner(ctx, SignWith{Key: s.Key, PasswordFile: f.password})
+	if err != nil {
+		return nil, err
+	}
+	return signer.Verifier(), nil
+}
+
+// seals is a seal with what is known of images that have it.
+type seals struct {
+	seal
+	proven *proven
+}
+
+// tagged remembers what the canonical mirror lists.
 type tagged struct {
 	Registry
 	mirror string // "" where nobody wants to know
-	signed bool   // production is to be
+	seals  *seals // nil: nobody has to have signed
 
-	mu   sync.Mutex
-	tags map[string]map[string]bool // by path
+	mu     sync.Mutex
+	listed map[string]manifest.Listing // by path
 }
 
 // List implements imageaudit.Registry.
@@ -120,16 +174,9 @@ func (t *tagged) List(ctx context.Context, repository string) (manifest.Listing,
 	if err != nil || t.mirror == "" || !ours {
 		return l, err
 	}
-	tags := map[string]bool{}
-	for tag, digest := range l.Tags {
-		tags[tag], tags[digest] = true, true
-	}
-	for digest := range l.Digests {
-		tags[digest] = true
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.tags[path] = tags
+	t.listed[path] = l
 	return l, nil
 }
 
@@ -138,7 +185,7 @@ func (t *tagged) promoted(set *manifest.Set, do func(m *manifest.Manifest, path 
 	for _, image := range set.Images {
 		for _, part := range image.Parts {
 			for _, d := range part.Entry.Digests {
-				if t.tags[image.Path][d.Digest] {
+				if _, there := t.listed[image.Path].Digests[d.Digest]; there {
 					do(part.Manifest, image.Path, d)
 				}
 			}
@@ -146,17 +193,55 @@ func (t *tagged) promoted(set *manifest.Set, do func(m *manifest.Manifest, path 
 	}
 }
 
-// unsigned reports images that are on the canonical mirror and have nothing under the tag for signatures.
-func (t *tagged) unsigned(set *manifest.Set) (found []finding.Finding) {
+// unsigned verifies the signatures of images that are on the canonical mirror, and reports those that have none of ours.
+func (t *tagged) unsigned(ctx context.Context, set *manifest.Set, parallel int, tell func(done, total int)) (cover finding.Coverage, found []finding.Finding) {
+	type image struct {
+		sealed
+		file string
+		line int
+	}
+	var all []image
 	t.promoted(set, func(m *manifest.Manifest, path string, d manifest.Digest) {
-		if !t.tags[path][attest.SignatureTag(d.Digest)] {
-			found = append(found, finding.Finding{
-				Rule: promotion.RuleUnsigned, Severity: finding.Error, Object: path + "@" + d.Digest, File: m.Images, Line: d.Line,
-				Message: "there is no signature of it on the canonical mirror", Fix: "steward promote run --repair signs it",
-			})
+		l := t.listed[path]
+		s := sealed{path, d.Digest, l.Tags[attest.SignatureTag(d.Digest)]}
+		if cover.Units++; l.Full && t.seals.proven.has(s.key(), s.tagged) {
+			cover.Read++
+			return
+		}
+		all = append(all, image{s, m.Images, d.Line})
+	})
+	cover.Part = "signatures"
+	var mu sync.Mutex
+	done := 0
+	pace.Each(all, parallel, func(_ int, i image) {
+		phases, err := t.seals.lacks(ctx, t.Registry, i.path, i.digest)
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		tell(done, len(all))
+		if err != nil {
+			cover.Gaps = append(cover.Gaps, audit.GapOf(t.mirror+"/"+i.key(), err))
+			return
+		}
+		cover.Read++
+		if len(phases) > 0 {
+			found = append(found, unsealed(i.key(), i.file, i.line, slices.Contains(phases, signPhase)))
 		}
 	})
-	return found
+	slices.SortFunc(cover.Gaps, byScope)
+	return cover, found
+}
+
+// unsealed is an image in production that lacks a signature of ours, or only the record of its promotion.
+func unsealed(image, file string, line int, signature bool) finding.Finding {
+	f := finding.Finding{
+		Rule: promotion.RuleUnsigned, Severity: finding.Warning, Object: image, File: file, Line: line,
+		Message: "there is no record of its promotion on the canonical mirror", Fix: "steward promote run --repair signs and records it",
+	}
+	if signature {
+		f.Severity, f.Message = finding.Error, "there is no signature of ours of it on the canonical mirror"
+	}
+	return f
 }
 
 func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry *tagged, b *buckets) error {
@@ -174,8 +259,10 @@ func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry *tagged, b
 		return err
 	}
 	found, cover := slices.Concat(d.said(), out.Findings), []finding.Coverage{out.Coverage}
-	if registry.signed {
-		found = append(found, registry.unsigned(d.set)...)
+	if registry.seals != nil {
+		signed, lacking := registry.unsigned(cmd.Context(), d.set, f.parallel, func(done, total int) { progress.read("signatures", done, total) })
+		progress.end()
+		cover, found = append(cover, signed), append(found, lacking...)
 	}
 	if b != nil {
 		cover = append(cover, b.read(cmd.Context()))

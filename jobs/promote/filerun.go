@@ -17,7 +17,9 @@ import (
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/gitfs"
 	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/plan"
 	"sigs.k8s.io/steward/internal/report"
+	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/spell"
 	"sigs.k8s.io/steward/internal/state"
 )
@@ -32,7 +34,9 @@ type fileRun struct {
 	progress *progress
 	held     *state.Hold
 	journal  *journal // nil without --state
+	last     applied
 	brake    brake
+	settings settings.Promotion
 
 	files  fs.FS
 	commit string // "" for a working tree
@@ -47,10 +51,12 @@ type fileRun struct {
 	coverage finding.Coverage
 }
 
-// fileTree is one tree, now and at the commit before.
+// fileTree is one tree, now and before. A set is nil where nothing is known, and empty where the tree was not there.
 type fileTree struct {
-	set, base *manifest.FileSet // base is nil where nothing is known, and empty where the tree was not there
-	narrow    bool              // only what base does not declare is asked for
+	dir   string
+	set   *manifest.FileSet
+	since *manifest.FileSet // at --since: only what it does not declare is asked for
+	last  *manifest.FileSet // at the commit of which this tree was promoted last
 }
 
 // fileProject is a project of one tree, and what became of it.
@@ -94,79 +100,68 @@ func (r *fileRun) open(ctx context.Context, store state.Store) error {
 		}
 		r.files, r.commit, r.done = files, commit, append(r.done, done)
 	}
-	scopes, err := scopesOf(r.flags.config)
+	config, err := settingsOf(r.flags.config)
 	if err != nil {
 		return err
 	}
-	r.brake = brake{tree{dir: r.flags.dir, rev: r.flags.rev}, r.deps, scopes}
+	if config != nil {
+		r.settings = config.Promotion
+	}
+	if len(r.flags.trees) == 0 {
+		r.flags.trees = r.settings.FileTrees()
+	}
+	r.brake = brake{tree{dir: r.flags.dir, rev: r.flags.rev}, r.deps, scopesIn(config)}
 	r.stores, r.planned = map[string]filestore.Store{}, map[string]filestore.Held{}
 	r.coverage.Part = "stores"
-	before := r.flags.since
 	if store != nil {
-		if before, err = r.openJournal(ctx, store); err != nil {
+		if err := r.openJournal(ctx, store); err != nil {
 			return err
 		}
 	}
-	return r.load(ctx, before)
+	return r.load(ctx)
 }
 
-// openJournal reads what is left, and returns the commit with which this one is compared.
-func (r *fileRun) openJournal(ctx context.Context, store state.Store) (before string, err error) {
+// openJournal reads what is left, and what was promoted last.
+func (r *fileRun) openJournal(ctx context.Context, store state.Store) (err error) {
 	lost := func() error { return errors.New("a preview writes nothing") }
 	if r.held != nil {
 		lost = r.held.Lost
 	}
 	if r.journal, err = openJournal(ctx, store, lost); err != nil {
-		return "", err
+		return err
 	}
-	last, err := r.journal.last(ctx)
-	if err != nil {
-		return "", err
+	if r.last, err = r.journal.last(ctx); err != nil || r.held == nil {
+		return err
 	}
-	if r.held != nil {
-		if err := r.brake.tree.refuseOlder(ctx, r.deps, r.journal, r.commit); err != nil {
-			return "", err
-		}
-	}
-	if r.flags.since != "" {
-		return r.flags.since, nil
-	}
-	return last, nil
+	return r.brake.tree.refuseOlder(ctx, r.deps, r.last.Commit, r.commit)
 }
 
-// load reads the trees, at the commit and at the one before.
-func (r *fileRun) load(ctx context.Context, before string) error {
-	var base fs.FS
-	if before != "" {
-		files, _, done, err := r.deps.OpenCommit(ctx, r.flags.dir, before)
-		if err != nil {
-			return fmt.Errorf("commit %s, with which this one is compared: %w", before, err)
-		}
-		base, r.done = files, append(r.done, done)
-	}
+// load reads the trees, now and before.
+func (r *fileRun) load(ctx context.Context) error {
 	var names []string
 	for _, dir := range r.flags.trees {
-		set, problems, err := manifest.LoadFiles(r.files, dir)
-		if err != nil {
+		t := fileTree{dir: dir}
+		var problems, old []finding.Finding
+		var err error
+		if t.set, problems, err = r.allowed(manifest.LoadFiles(r.files, dir)); err != nil {
 			return fmt.Errorf("flag --files: %w", err)
 		}
-		t := fileTree{set: set, narrow: r.flags.since != ""}
+		if t.since, old, err = r.before(ctx, r.flags.since, dir); err != nil {
+			return err
+		}
+		if t.last, _, err = r.before(ctx, r.last.of(dir), dir); err != nil {
+			return err
+		}
 		known := map[string]bool{}
-		if base != nil {
-			var old []finding.Finding
-			if t.base, old, err = loadBase(base, dir); err != nil {
-				return fmt.Errorf("commit %s: %w", before, err)
-			}
-			for _, p := range old {
-				known[p.Fingerprint()] = t.narrow
-			}
+		for _, p := range old {
+			known[p.Fingerprint()] = true
 		}
 		for _, p := range problems {
-			if p.Severity >= finding.Error && !known[p.Fingerprint()] && r.concerns(set, p.File) {
+			if p.Severity >= finding.Error && !known[p.Fingerprint()] && r.concerns(t.set, p.File) {
 				r.found = append(r.found, p)
 			}
 		}
-		for _, p := range set.Projects {
+		for _, p := range t.set.Projects {
 			names = append(names, p.Name)
 		}
 		r.loaded = append(r.loaded, t)
@@ -174,12 +169,40 @@ func (r *fileRun) load(ctx context.Context, before string) error {
 	return chosen(r.flags.projects, names)
 }
 
-// loadBase reads a tree that may not have been there yet.
-func loadBase(base fs.FS, dir string) (*manifest.FileSet, []finding.Finding, error) {
-	if _, err := fs.Stat(base, path.Join(dir, "filestores")); errors.Is(err, fs.ErrNotExist) {
+// allowed adds what the settings do not allow to what was read. Nothing of such a project is promoted.
+func (r *fileRun) allowed(set *manifest.FileSet, problems []finding.Finding, err error) (*manifest.FileSet, []finding.Finding, error) {
+	if err != nil {
+		return nil, nil, err
+	}
+	outside := set.Allowed(r.settings.Stores)
+	for _, f := range outside {
+		for _, p := range set.Projects {
+			if p.Stores == f.File {
+				p.Whole = false
+			}
+		}
+	}
+	return set, append(problems, outside...), nil
+}
+
+// before reads a tree as it was at a commit; nil without one. It may not have been there yet.
+func (r *fileRun) before(ctx context.Context, commit, dir string) (*manifest.FileSet, []finding.Finding, error) {
+	if commit == "" {
+		return nil, nil, nil
+	}
+	files, _, done, err := r.deps.OpenCommit(ctx, r.flags.dir, commit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("commit %s, with which this one is compared: %w", commit, err)
+	}
+	r.done = append(r.done, done)
+	if _, err := fs.Stat(files, path.Join(dir, "filestores")); errors.Is(err, fs.ErrNotExist) {
 		return &manifest.FileSet{}, nil, nil
 	}
-	return manifest.LoadFiles(base, dir)
+	set, problems, err := r.allowed(manifest.LoadFiles(files, dir))
+	if err != nil {
+		return nil, nil, fmt.Errorf("commit %s: %w", commit, err)
+	}
+	return set, problems, nil
 }
 
 // chosen refuses projects that do not exist.
@@ -212,16 +235,19 @@ func (r *fileRun) concerns(set *manifest.FileSet, file string) bool {
 // trees does one tree after the other: the destinations of one may be the source of the next. An error is one of the
 // journal, after which nothing more is begun.
 func (r *fileRun) trees(ctx context.Context) error {
-	for i, t := range r.loaded {
+	var others []*fileProject // that are not asked for
+	for _, t := range r.loaded {
 		for _, declared := range t.set.Projects {
+			p := &fileProject{tree: t.dir, declared: declared, scope: r.scopeOf(t, declared), failed: map[string][]error{}}
 			if r.wanted(declared.Name) {
-				p := &fileProject{tree: r.flags.trees[i], declared: declared, scope: r.scopeOf(t, declared, r.flags.trees[i]), failed: map[string][]error{}}
 				r.projects = append(r.projects, p)
+			} else {
+				others = append(others, p)
 			}
 		}
 	}
 	if r.held != nil {
-		if err := r.intend(ctx); err != nil {
+		if err := r.intend(ctx, others); err != nil {
 			return err
 		}
 	}
@@ -233,60 +259,81 @@ func (r *fileRun) trees(ctx context.Context) error {
 	return nil
 }
 
-// scopeOf is what is looked at of a project: what changed, or all of it, and what earlier runs left.
-func (r *fileRun) scopeOf(t fileTree, p *manifest.FileProject, dir string) filestore.Scope {
-	var s filestore.Scope
-	if t.base != nil {
-		s = filestore.Since(t.base.Project(p.Name), p)
+// scopeOf is what is looked at of a project: what changed, or all of it, and what earlier runs left. What may be overwritten
+// is what was declared since this tree was promoted last, whatever is looked at: a run between may have been missed.
+func (r *fileRun) scopeOf(t fileTree, p *manifest.FileProject) filestore.Scope {
+	s := filestore.Scope{Before: filestore.Before{}}
+	if t.since != nil {
+		s = filestore.Since(t.since.Project(p.Name), p)
 	}
-	if !t.narrow {
-		s.Names = nil
+	may := filestore.Before{}
+	if t.last != nil {
+		may = filestore.Since(t.last.Project(p.Name), p).Before
 	}
-	if s.Before == nil {
-		s.Before = map[string]string{}
-	}
-	if r.journal == nil {
-		return s
-	}
-	for _, left := range r.journal.of(path.Join(dir, p.Name)) {
-		switch f, declared := p.File(left.Path); {
+	for _, left := range r.left(t.dir, p) {
+		f, declared := p.File(left.Path)
+		switch {
 		case left.Path == everything:
 			s.Names = nil
-		case !declared || f.SHA256 != left.Digest:
-		default:
-			if s.Names != nil {
-				s.Names[left.Path] = true
-			}
-			if s.Before[left.Path] == "" && left.Before != "" {
-				s.Before[left.Path] = left.Before
-			}
+		case declared && f.SHA256 == left.Digest:
+			s.Look(left.Path)
+			may.Add(left.Path, left.Before...)
+		case declared: // it was declared anew before it was copied
+			may.Add(left.Path, left.Before...)
 		}
+	}
+	for name, sums := range may {
+		s.Look(name)
+		s.Before.Add(name, sums...)
 	}
 	return s
 }
 
+// left is what earlier runs left of a project.
+func (r *fileRun) left(dir string, p *manifest.FileProject) []pending {
+	if r.journal == nil {
+		return nil
+	}
+	return r.journal.of(path.Join(dir, p.Name))
+}
+
 // intend writes down what this run is about to do before its commit counts as the last one: a later run would not look
-// for it.
-func (r *fileRun) intend(ctx context.Context) error {
+// for it. Of projects that are not asked for it writes down what may be overwritten.
+func (r *fileRun) intend(ctx context.Context, others []*fileProject) error {
 	for _, p := range r.projects {
 		if p.scope.Names == nil {
-			r.left(p, pending{Path: everything})
+			r.begin(p, pending{Path: everything})
 		}
-		for _, f := range p.declared.Files {
-			if before := p.scope.Before[f.Name]; before != "" || p.scope.Names != nil && p.scope.Names[f.Name] {
-				r.left(p, pending{Path: f.Name, Digest: f.SHA256, Before: before})
-			}
-		}
+		r.promise(p, func(name string) bool { return p.scope.Names != nil && p.scope.Names[name] })
+	}
+	for _, p := range others {
+		r.promise(p, func(string) bool { return false })
+	}
+	for _, p := range slices.Concat(r.projects, others) {
 		if len(r.journal.of(p.name())) > 0 {
 			if err := r.journal.save(ctx, p.name()); err != nil {
 				return err
 			}
 		}
 	}
-	return r.journal.begin(ctx, applied{r.commit, r.deps.now().UTC()})
+	return r.journal.begin(ctx, r.last.next(r.commit, r.deps.now().UTC(), r.flags.trees))
 }
 
-func (r *fileRun) left(p *fileProject, what pending) {
+// promise writes down files that are looked at, and all that may be overwritten. What was declared otherwise goes.
+func (r *fileRun) promise(p *fileProject, also func(name string) bool) {
+	for _, left := range r.journal.of(p.name()) {
+		if f, declared := p.declared.File(left.Path); left.Path != everything && p.declared.Whole && (!declared || f.SHA256 != left.Digest) {
+			r.journal.put(p.name(), left.done(copyPhase))
+		}
+	}
+	for _, f := range p.declared.Files {
+		if before := p.scope.Before[f.Name]; len(before) > 0 || also(f.Name) {
+			r.begin(p, pending{Path: f.Name, Digest: f.SHA256, Before: before})
+		}
+	}
+}
+
+func (r *fileRun) begin(p *fileProject, what pending) {
 	what.Phases, what.Commit = []string{copyPhase}, r.commit
 	r.journal.put(p.name(), what)
 }
@@ -325,46 +372,60 @@ func (r *fileRun) suppose(p *fileProject) {
 	}
 }
 
-// copy does a plan, unless the project is frozen.
+// filesAtOnce is how many files are copied between two looks at freeze.yaml.
+const filesAtOnce = 64
+
+// copy does a plan, as long as the project is not frozen.
 func (r *fileRun) copy(ctx context.Context, p *fileProject) {
-	lists := path.Join(path.Dir(path.Dir(path.Dir(p.declared.Stores))), "manifests", p.declared.Name)
-	if p.frozen = r.brake.look(ctx).holding(p.declared.Stores, lists); p.frozen != "" {
-		if ctx.Err() == nil {
-			r.found = append(r.found, finding.Finding{
-				Rule: filestore.RuleFrozen, Severity: finding.Warning, Object: p.name(), File: p.declared.Stores,
-				Message: "the project is frozen and waits: " + p.frozen,
-			})
-		}
-		return
-	}
-	var jobs []filestore.Job
 	var size int64
 	for _, s := range p.Plan.Steps {
-		c := s.Change
-		job := filestore.Job{Name: c.Name, SHA256: c.SHA256, From: r.stores[p.Stores[c.From]]}
-		for i, to := range c.To {
-			t := filestore.Target{Store: r.stores[p.Stores[to]], Replaces: c.Replaced[i]}
-			if t.Replaces != "" {
-				t.Kept = keptName(c.Name, p.scope.Before[c.Name])
-			}
-			job.To = append(job.To, t)
-		}
-		jobs, size = append(jobs, job), size+c.Size
+		size += s.Change.Size
 	}
 	r.progress.restart()
-	done := 0
-	outcomes := filestore.Copy(ctx, jobs, filestore.Options{Parallel: r.flags.parallel}, func(e filestore.Event) {
-		done++
+	t := told{size: size}
+	for steps := range slices.Chunk(p.Plan.Steps, filesAtOnce) {
+		if r.holds(ctx, p) || ctx.Err() != nil {
+			break
+		}
+		r.some(ctx, p, steps, &t)
+	}
+	r.failures(p)
+}
+
+// holds tells whether a project is frozen, by the folders of its stores and of its lists.
+func (r *fileRun) holds(ctx context.Context, p *fileProject) bool {
+	linked := path.Join(p.tree, "manifests", p.declared.Name)
+	p.frozen = r.brake.look(ctx).holding(p.declared.Stores, linked, p.declared.Lists)
+	if p.frozen != "" && ctx.Err() == nil {
+		r.found = append(r.found, finding.Finding{
+			Rule: filestore.RuleFrozen, Severity: finding.Warning, Object: p.name(), File: p.declared.Stores,
+			Message: "the project is frozen and waits: " + p.frozen,
+		})
+	}
+	return p.frozen != ""
+}
+
+// told is how far the copy of a project is.
+type told struct {
+	size, read int64
+	done       int
+}
+
+// some does some steps of a plan.
+func (r *fileRun) some(ctx context.Context, p *fileProject, steps []plan.Step[filestore.Change], t *told) {
+	before := t.read
+	outcomes := filestore.Copy(ctx, r.jobs(p, steps), filestore.Options{Parallel: r.flags.parallel}, func(e filestore.Event) {
+		t.done, t.read = t.done+1, before+e.Read
 		r.progress.tell(func() string {
-			text := fmt.Sprintf("%s: %d of %d copied, %s of %s read", p.name(), done, p.targets, report.Size(e.Read), report.Size(size))
-			if left := r.progress.remaining(done, p.targets); left > 0 {
+			text := fmt.Sprintf("%s: %d of %d copied, %s of %s read", p.name(), t.done, p.targets, report.Size(t.read), report.Size(t.size))
+			if left := r.progress.remaining(t.done, p.targets); left > 0 {
 				text += ", about " + left.String() + " left"
 			}
 			return text
 		})
 	})
 	for _, o := range outcomes {
-		change := p.Plan.Steps[o.Job].Change
+		change := steps[o.Job].Change
 		if o.Err != nil {
 			p.failed[change.Name] = append(p.failed[change.Name], fmt.Errorf("%s: %w", p.Stores[change.To[o.Target]], o.Err))
 			continue
@@ -373,7 +434,23 @@ func (r *fileRun) copy(ctx context.Context, p *fileProject) {
 		p.bytes += o.Bytes
 		p.byStore[change.To[o.Target]]++
 	}
-	r.failures(p)
+}
+
+// jobs are the steps of a plan as they are copied.
+func (r *fileRun) jobs(p *fileProject, steps []plan.Step[filestore.Change]) (jobs []filestore.Job) {
+	for _, s := range steps {
+		c := s.Change
+		job := filestore.Job{Name: c.Name, SHA256: c.SHA256, From: r.stores[p.Stores[c.From]]}
+		for i, to := range c.To {
+			t := filestore.Target{Store: r.stores[p.Stores[to]], Replaces: c.Replaced[i]}
+			if t.Replaces != "" {
+				t.Kept = keptName(c.Name, c.Former[i])
+			}
+			job.To = append(job.To, t)
+		}
+		jobs = append(jobs, job)
+	}
+	return jobs
 }
 
 // keptName is where a copy of what is overwritten stays: beside all others, by the beginning of its sha256.
@@ -402,14 +479,18 @@ func (r *fileRun) failures(p *fileProject) {
 }
 
 // settle takes out of the journal what was done. Of a project that could not be looked at whole, or waits, all that was
-// asked for stays.
+// asked for stays; so does a file that may be overwritten, and was not because something is wrong with it.
 func (r *fileRun) settle(ctx context.Context, p *fileProject) error {
 	if p.unread || p.frozen != "" || ctx.Err() != nil {
 		return nil
 	}
+	faulty := map[string]bool{} // names
+	for _, f := range p.Faults {
+		faulty[strings.TrimPrefix(f.Object, p.Name+"/")] = true
+	}
 	for _, left := range r.journal.of(p.name()) {
-		whole := left.Path == everything && len(p.failed) == 0
-		if whole || left.Path != everything && len(p.failed[left.Path]) == 0 {
+		held := len(p.failed[left.Path]) > 0 || len(left.Before) > 0 && faulty[left.Path]
+		if left.Path == everything && len(p.failed) == 0 || left.Path != everything && !held {
 			r.journal.put(p.name(), left.done(copyPhase))
 		}
 	}

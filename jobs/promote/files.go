@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/steward/internal/job"
+	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/state"
 )
 
@@ -38,7 +39,7 @@ Exit code 0: all is as declared (with --confirm), or nothing is wrong; 2: with
 --detailed-exitcode, something is to be copied; 3: something is left or cannot be promoted,
 or not everything could be read; 1: an error.`,
 		Example: `  steward promote files --dir ~/k8s.io
-  steward promote files --dir ~/k8s.io --files artifacts,artifacts/mirroring \
+  steward promote files --dir ~/k8s.io --config ~/k8s.io/config/steward.yaml \
       --rev HEAD --state gs://example-steward --confirm`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd, deps) },
@@ -65,7 +66,7 @@ type filesFlags struct {
 func (f *filesFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.dir, "dir", ".", "checkout of the repository")
-	flags.StringSliceVar(&f.trees, "files", []string{"artifacts"}, "trees of file manifests, relative to --dir, one after the other; repeat or separate by commas")
+	flags.StringSliceVar(&f.trees, "files", nil, "trees of file manifests, relative to --dir, one after the other; repeat or separate by commas; default promotion.files of --config, or "+strings.Join(settings.Promotion{}.FileTrees(), ", "))
 	flags.StringVar(&f.rev, "rev", "HEAD", "commit, branch or tag that declares; empty, without --confirm: the working tree")
 	flags.StringVar(&f.since, "since", "", "only what --rev declares and this commit does not")
 	flags.StringSliceVar(&f.projects, "project", nil, "only these projects, by the name of their folder; repeat or separate by commas")
@@ -73,13 +74,14 @@ func (f *filesFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.prove, "prove", false, "read files in production of which nobody has proven the content, and staging holds none")
 	flags.BoolVar(&f.detailed, "detailed-exitcode", false, "without --confirm, end with 2 where something is to be copied")
 	flags.StringVar(&f.state, "state", "", "where the lock, the last commit and what is left are kept: file:///DIR or gs://BUCKET/PREFIX; needed with --confirm")
-	flags.StringVar(&f.config, "config", "", "steward.yaml, which says what the scopes of freeze.yaml are; without it only the scope all is known, and any other freezes everything")
+	flags.StringVar(&f.config, "config", "", "steward.yaml, which says which trees there are, where files may go, and what the scopes of freeze.yaml are; without it any scope but all freezes everything")
 	flags.DurationVar(&f.lockFor, "lock-for", time.Minute, "how long the lock of a run that died is respected, and waited for")
 	flags.IntVar(&f.parallel, "parallel", 3, "files copied at once, at the most; each takes up to 24 MiB of memory")
 	flags.StringVarP(&f.output, "output", "o", "text", "format: "+strings.Join(formats(), ", "))
 	flags.StringVar(&f.artifacts, "artifacts", os.Getenv("ARTIFACTS"), "directory for promote_files.json, junit_promote_files.xml, report.json and report.html; default $ARTIFACTS")
 	flags.StringVar(&f.metrics, "metrics", "", "file for the run's numbers in Prometheus' text format")
 	_ = cmd.MarkFlagDirname("dir") // these fail for unknown flags only
+	_ = cmd.MarkFlagFilename("config", "yaml")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -93,9 +95,6 @@ func (f *filesFlags) check() error {
 		if slices.Contains(f.trees[:i], f.trees[i]) {
 			bad("flag --files: %s stands twice", tree)
 		}
-	}
-	if len(f.trees) == 0 {
-		bad("flag --files: name a tree")
 	}
 	if !slices.Contains(formats(), f.output) {
 		bad("flag --output: %q is none of %s", f.output, strings.Join(formats(), ", "))

@@ -24,14 +24,8 @@ type brake struct {
 	scopes freeze.Scopes
 }
 
-// scopesOf reads the scopes of all repositories of steward.yaml; "" is no file. A name that
-// means different folders in two repositories means all of them.
-func scopesOf(config string) (freeze.Scopes, error) {
-	s, err := settingsOf(config)
-	return scopesIn(s), err
-}
-
-// scopesIn are those of settings, which may be nil.
+// scopesIn are the scopes of all repositories of the settings, which may be nil. A name that means different folders in two
+// repositories means all of them.
 func scopesIn(s *settings.Settings) freeze.Scopes {
 	if s == nil {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,8 +36,8 @@ type pending struct {
 	Tags   []string `json:"tags,omitempty"`
 	Phases []string `json:"phases"` // that are left, in their order
 	Commit string   `json:"commit"` // that promoted it
-	// Before is the sha256 of what a file may overwrite; files only.
-	Before string `json:"before,omitempty"`
+	// Before has the sha256 of what a file may overwrite; files only.
+	Before []string `json:"before,omitempty"`
 }
 
 func (p pending) key() string { return p.Path + "@" + p.Digest }
@@ -63,6 +64,28 @@ const journalVersion = 1
 type applied struct {
 	Commit string    `json:"commit"`
 	At     time.Time `json:"at"`
+	// Trees are the last commits of single trees, where a run does some of several.
+	Trees map[string]string `json:"trees,omitempty"`
+}
+
+// of is the last commit of a tree; "" for none.
+func (a applied) of(tree string) string {
+	if a.Trees == nil {
+		return a.Commit
+	}
+	return a.Trees[tree]
+}
+
+// next is what stands there when a commit of some trees begins.
+func (a applied) next(commit string, now time.Time, trees []string) applied {
+	next := applied{commit, now, maps.Clone(a.Trees)}
+	if next.Trees == nil {
+		next.Trees = map[string]string{}
+	}
+	for _, t := range trees {
+		next.Trees[t] = commit
+	}
+	return next
 }
 
 // journal is what runs leave for later ones. Whoever holds the lock is the only writer.
@@ -121,6 +144,21 @@ func (j *journal) put(project string, p pending) {
 	images[p.key()] = p
 }
 
+// add puts what is left of an image beside what was left of it before: a phase that this run cannot do stays to be done.
+func (j *journal) add(project string, p pending) {
+	if before, known := j.projects[project][p.key()]; known {
+		p.Tags, p.Phases = union(before.Tags, p.Tags), union(before.Phases, p.Phases)
+		order := allPhases()
+		slices.SortFunc(p.Phases, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) })
+	}
+	j.put(project, p)
+}
+
+// union joins two lists, sorted.
+func union(a, b []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
+}
+
 // save writes what is left of a project.
 func (j *journal) save(ctx context.Context, project string) error {
 	if err := j.lost(); err != nil {
@@ -154,13 +192,12 @@ func keyOf(project string) string {
 	return "sha256-" + hex.EncodeToString(sum[:])
 }
 
-// last returns the last commit of which anything was written; "" for none.
-func (j *journal) last(ctx context.Context) (string, error) {
+// last returns the last commit of which anything was written; the zero value is none.
+func (j *journal) last(ctx context.Context) (a applied, err error) {
 	raw, _, err := j.store.Get(ctx, appliedKey)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return a, nil
 	}
-	var a applied
 	if err == nil {
 		err = json.Unmarshal(raw, &a)
 	}
@@ -168,9 +205,9 @@ func (j *journal) last(ctx context.Context) (string, error) {
 		err = errors.New("it names no commit")
 	}
 	if err != nil {
-		return "", fmt.Errorf("read %s (look at it; without it any commit is promoted): %w", appliedKey, err)
+		return a, fmt.Errorf("read %s (look at it; without it any commit is promoted): %w", appliedKey, err)
 	}
-	return a.Commit, nil
+	return a, nil
 }
 
 // begin remembers the commit that is about to be written.

@@ -63,7 +63,6 @@ Exit code 0: nothing is wrong; 2: with --detailed-exitcode, something is to be c
 // finish completes flags that plan and run share.
 func finish(cmd *cobra.Command) {
 	// These fail for unknown flags only.
-	_ = cmd.MarkFlagDirname("dir")
 	_ = cmd.MarkFlagFilename("inventory", "json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp))
 }

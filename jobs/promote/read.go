@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -36,14 +35,24 @@ type reader struct {
 	hosts   map[string]*hostState
 	cover   finding.Coverage
 	lacking []lacking
+	sealed  []sealed // of which it is to be found out whether they are signed
 }
 
 // repairs is what is looked for in images that are there. The zero value is nothing.
 type repairs struct {
 	canonical string // mirror that is looked at
-	sign      bool   // nothing stands under the tag for signatures
+	seal      *seal  // nil: signatures are not looked at
+	proven    *proven
 	buckets   *buckets
 }
+
+// sealed is an image of the canonical mirror that may be signed.
+type sealed struct {
+	path, digest string
+	tagged       string // what stands under its tag for signatures, where the list tells; else ""
+}
+
+func (s sealed) key() string { return s.path + "@" + s.digest }
 
 // lacking is a declared image that is there, and lacks something that phases behind the copy make.
 type lacking struct {
@@ -76,6 +85,12 @@ func (r *reader) compare(ctx context.Context, c *promotion.Comparison) (finding.
 		r.source(ctx, c, need)
 		return nil
 	})
+	if err == nil && len(r.sealed) > 0 {
+		err = each(ctx, r, "signatures", r.sealed, func(s sealed) error {
+			r.look(ctx, s)
+			return nil
+		})
+	}
 	for host, s := range r.hosts {
 		if s.skipped > 0 {
 			r.gap(host, audit.Fail(finding.Unavailable, "after %d failures in a row %d repositories were not asked", giveUp, s.skipped))
@@ -167,9 +182,8 @@ func (r *reader) plain(host string) bool {
 // mirror reads one repository of a mirror.
 func (r *reader) mirror(ctx context.Context, c *promotion.Comparison, repo promotion.Repository) error {
 	var listing manifest.Listing
-	var tags []string
 	asked, err := r.ask(manifest.HostOf(repo.Name), func() (err error) {
-		listing, tags, err = r.list(ctx, repo)
+		listing, err = r.list(ctx, repo)
 		// Google's registries list nothing of a repository that is not there, others say so.
 		if errors.Is(err, manifest.ErrNoRepository) || err == nil && listing.Full && len(listing.Digests) == 0 {
 			listing, err = manifest.Listing{}, nil
@@ -184,7 +198,7 @@ func (r *reader) mirror(ctx context.Context, c *promotion.Comparison, repo promo
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.cover.Objects += len(listing.Digests)
-		r.missing(repo, listing, tags)
+		r.missing(repo, listing)
 		return nil
 	}
 	c.Unread(repo)
@@ -195,7 +209,7 @@ func (r *reader) mirror(ctx context.Context, c *promotion.Comparison, repo promo
 }
 
 // missing finds what images in a repository of the canonical mirror lack. It is to be called with the lock.
-func (r *reader) missing(repo promotion.Repository, l manifest.Listing, tags []string) {
+func (r *reader) missing(repo promotion.Repository, l manifest.Listing) {
 	path, ours := strings.CutPrefix(repo.Name, r.repairs.canonical+"/")
 	if r.repairs.canonical == "" || !ours {
 		return
@@ -204,29 +218,43 @@ func (r *reader) missing(repo promotion.Repository, l manifest.Listing, tags []s
 		if _, there := l.Digests[digest]; !there {
 			continue
 		}
-		var phases []string
-		if r.repairs.sign && !slices.Contains(tags, attest.SignatureTag(digest)) {
-			phases = append(phases, signPhase, attestPhase)
+		s := sealed{path, digest, l.Tags[attest.SignatureTag(digest)]}
+		if r.repairs.seal != nil && !(l.Full && r.repairs.proven.has(s.key(), s.tagged)) {
+			r.sealed = append(r.sealed, s)
 		}
 		if r.repairs.buckets != nil && r.repairs.buckets.lacks(digest) {
-			phases = append(phases, blobsPhase)
-		}
-		if len(phases) > 0 {
-			r.lacking = append(r.lacking, lacking{path, digest, phases})
+			r.lacking = append(r.lacking, lacking{path, digest, []string{blobsPhase}})
 		}
 	}
 }
 
-// list reads a repository, with the names of all its tags. Where lists do not tell digests, the
-// declared tags and digests are asked for.
-func (r *reader) list(ctx context.Context, repo promotion.Repository) (manifest.Listing, []string, error) {
-	l, open, err := r.registry.Glance(ctx, repo.Name)
-	tags := slices.Concat(slices.Collect(maps.Keys(l.Tags)), open)
-	if err != nil || l.Full {
-		return l, tags, err
+// look finds out whether an image is signed, and remembers it where it is.
+func (r *reader) look(ctx context.Context, s sealed) {
+	var phases []string
+	asked, err := r.ask(manifest.HostOf(r.repairs.canonical), func() (err error) {
+		phases, err = r.repairs.seal.lacks(ctx, r.registry, s.path, s.digest)
+		return err
+	})
+	switch {
+	case asked && err != nil:
+		r.gap(r.repairs.canonical+"/"+s.key(), fmt.Errorf("signatures: %w", err))
+	case asked && len(phases) == 0:
+		r.repairs.proven.add(s.key(), s.tagged)
+	case asked:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.lacking = append(r.lacking, lacking{s.path, s.digest, phases})
 	}
-	l, err = r.resolve(ctx, repo, l, open)
-	return l, tags, err
+}
+
+// list reads a repository. Where lists do not tell digests, the declared tags and digests are
+// asked for.
+func (r *reader) list(ctx context.Context, repo promotion.Repository) (manifest.Listing, error) {
+	l, open, err := r.registry.Glance(ctx, repo.Name)
+	if err != nil || l.Full {
+		return l, err
+	}
+	return r.resolve(ctx, repo, l, open)
 }
 
 func (r *reader) resolve(ctx context.Context, repo promotion.Repository, l manifest.Listing, open []string) (manifest.Listing, error) {

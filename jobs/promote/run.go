@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/steward/internal/copier"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/job"
-	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/state"
 )
 
@@ -34,6 +33,10 @@ With --confirm, --state keeps the lock, the last commit and what is left to do, 
 a run that was killed, or could not reach a mirror, is completed by the next one from
 any machine. An older commit than the last one is refused. A project that is frozen in
 freeze.yaml waits; what is wrong in one project concerns no other.
+
+--config names steward.yaml: where images may go, whose signature they carry, how they
+are signed, which buckets get their blobs, and what the scopes of freeze.yaml are. Without
+it nothing of that is done, and any scope but all freezes everything.
 
 Exit code 0: all is as declared; 3: something is left, and the report says what; 1: an
 error.`,
@@ -54,7 +57,6 @@ type runFlags struct {
 	planFlags
 	confirm bool
 	state   string
-	config  string
 	lockFor time.Duration
 	phases  []string
 	repair  bool
@@ -70,7 +72,6 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	f.planFlags.register(cmd, "HEAD")
 	flags.BoolVar(&f.confirm, "confirm", false, "write; without it, show what would be written")
 	flags.StringVar(&f.state, "state", "", "where the lock, the last commit and what is left are kept: file:///DIR or gs://BUCKET/PREFIX; needed with --confirm")
-	flags.StringVar(&f.config, "config", "", "steward.yaml, which says what the scopes of freeze.yaml are; without it only the scope all is known, and any other freezes everything")
 	flags.DurationVar(&f.lockFor, "lock-for", time.Minute, "how long the lock of a run that died is respected, and waited for")
 	flags.StringSliceVar(&f.phases, "phases", nil, "what is done, of "+strings.Join(allPhases(), ", ")+"; what is not stays to be done; default all that can be")
 	flags.BoolVar(&f.repair, "repair", false, "sign and attest also what is in production already and has no signature under its tag, and bring blobs that buckets lack")
@@ -183,19 +184,19 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 	if err != nil {
 		return err
 	}
-	if err := f.refuseOlder(ctx, deps, j, d.commit); err != nil {
-		return err
-	}
-	config, err := settingsOf(f.config)
+	last, err := j.last(ctx)
 	if err != nil {
 		return err
 	}
-	b, closed, err := f.buckets(ctx, deps, config, d)
+	if err := f.refuseOlder(ctx, deps, last.Commit, d.commit); err != nil {
+		return err
+	}
+	b, closed, err := f.buckets(ctx, deps, d)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closed()) }()
-	r, err := f.runner(ctx, deps, j, d, config, b)
+	r, err := f.runner(ctx, deps, j, d, b, store)
 	if err != nil {
 		return err
 	}
@@ -215,11 +216,14 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 		return err
 	}
 	r.coverage = append(r.coverage, cover...)
+	if err := f.repairs.proven.save(ctx, store); err != nil {
+		return err
+	}
 	r.mend()
 	if err := r.intend(ctx); err != nil {
 		return err
 	}
-	if err := j.begin(ctx, applied{d.commit, started.UTC()}); err != nil {
+	if err := j.begin(ctx, applied{Commit: d.commit, At: started.UTC()}); err != nil {
 		return err
 	}
 	failed := r.run(ctx)
@@ -231,20 +235,17 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 }
 
 // buckets opens those of the settings.
-func (f *runFlags) buckets(ctx context.Context, deps Deps, config *settings.Settings, d declared) (*buckets, func() error, error) {
-	if config == nil {
-		return openBuckets(ctx, deps, nil)
-	}
-	b, done, err := openBuckets(ctx, deps, config.Promotion.Blobs)
+func (f *runFlags) buckets(ctx context.Context, deps Deps, d declared) (*buckets, func() error, error) {
+	b, done, err := openBuckets(ctx, deps, d.promotion().Blobs)
 	if b != nil {
-		b.canonical = canonicalMirror(config.Promotion, d.set)
+		b.canonical = canonicalMirror(d.promotion(), d.set)
 	}
 	return b, done, err
 }
 
 // runner makes what does a plan, of flags and settings. It asks nobody but where the keys are.
-func (f *runFlags) runner(ctx context.Context, deps Deps, j *journal, d declared, config *settings.Settings, b *buckets) (*runner, error) {
-	signing, err := f.signing(ctx, deps, config, d)
+func (f *runFlags) runner(ctx context.Context, deps Deps, j *journal, d declared, b *buckets, store state.Store) (*runner, error) {
+	signing, err := f.signing(ctx, deps, d)
 	if err != nil {
 		return nil, err
 	}
@@ -259,9 +260,9 @@ func (f *runFlags) runner(ctx context.Context, deps Deps, j *journal, d declared
 	}
 	opts := copier.Options{Dir: f.spool, Attached: f.attached}
 	r := &runner{
-		deps: deps, journal: j, registry: registry, brake: brake{f.tree, deps, scopesIn(config)}, signing: signing,
+		deps: deps, journal: j, registry: registry, brake: brake{f.tree, deps, scopesIn(d.config)}, signing: signing,
 		copier:  copier.New(registry, registry, opts),
-		copying: slices.Contains(chosen, copyPhase), all: []string{copyPhase}, results: map[string]*projectResult{},
+		copying: slices.Contains(chosen, copyPhase), all: []string{copyPhase}, refused: map[string]bool{}, results: map[string]*projectResult{},
 	}
 	for _, p := range later {
 		r.all = append(r.all, p.name)
@@ -272,11 +273,19 @@ func (f *runFlags) runner(ctx context.Context, deps Deps, j *journal, d declared
 	if b != nil {
 		b.copier = copier.New(registry, b, opts)
 	}
-	if f.repair {
-		f.repairs = repairs{signing.canonical, signing.signer != nil, b}
-		if b != nil {
-			f.repairs.canonical = b.canonical
-		}
+	return r, f.repairsOf(ctx, store, signing, b, d)
+}
+
+// repairsOf says what is looked for in what is in production already.
+func (f *runFlags) repairsOf(ctx context.Context, store state.Store, s *signing, b *buckets, d declared) (err error) {
+	if !f.repair {
+		return nil
 	}
-	return r, nil
+	f.repairs = repairs{canonical: canonicalMirror(d.promotion(), d.set), buckets: b}
+	if s.signer == nil {
+		return nil
+	}
+	f.repairs.seal = &s.seal
+	f.repairs.proven, err = openProven(ctx, store, s.by)
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +45,7 @@ type runner struct {
 	phases   []phase  // those after it that were chosen
 	all      []string // names of all phases there are, in their order
 
+	refused map[string]bool           // images that wait for a signature, by their keys in the journal
 	results map[string]*projectResult // by project
 	mirrors []mirrorResult            // as set.Mirrors
 	found   []finding.Finding
@@ -261,10 +263,12 @@ func (r *runner) mend() {
 		}
 		for _, part := range image.Parts {
 			left := pending{Path: l.path, Digest: l.digest, Source: part.Manifest.Source + "/" + part.Entry.Name, Commit: r.commit, Phases: l.phases}
-			_, known := r.journal.projects[part.Manifest.Name][left.key()]
+			if before, known := r.journal.projects[part.Manifest.Name][left.key()]; known {
+				left.Commit = before.Commit
+			}
 			inScope := r.scope == nil || r.scope.Projects == nil || r.scope.Projects[part.Manifest.Name]
-			if !known && inScope && slices.ContainsFunc(part.Entry.Digests, func(d manifest.Digest) bool { return d.Digest == l.digest }) {
-				r.journal.put(part.Manifest.Name, left)
+			if inScope && slices.ContainsFunc(part.Entry.Digests, func(d manifest.Digest) bool { return d.Digest == l.digest }) {
+				r.journal.add(part.Manifest.Name, left)
 				break
 			}
 		}
@@ -287,12 +291,7 @@ func (r *runner) beginUnknown(image *manifest.Image, digests map[string][]int) {
 // begin adds an image to what is left, with all phases.
 func (r *runner) begin(project string, left pending) {
 	left.Phases, left.Commit = r.all, r.commit
-	if before, known := r.journal.projects[project][left.key()]; known {
-		left.Tags = append(slices.Clone(before.Tags), left.Tags...)
-		slices.Sort(left.Tags)
-		left.Tags = slices.Compact(left.Tags)
-	}
-	r.journal.put(project, left)
+	r.journal.add(project, left)
 }
 
 // failure is a target that did not get what it was to get.
@@ -374,9 +373,10 @@ func (r *runner) settle(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// objects returns the images of the plan, and the paths at which something is held.
+// objects returns the images that production lacks, and the paths at which something is held.
 func (r *runner) objects() (missing, held map[string]bool) {
 	missing, held = map[string]bool{}, map[string]bool{}
+	maps.Copy(missing, r.refused)
 	for _, p := range r.projects {
 		for _, s := range p.Plan.Steps {
 			missing[s.Change.Path+"@"+s.Change.Digest] = true

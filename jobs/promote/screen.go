@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"sigs.k8s.io/steward/internal/attest"
@@ -26,22 +27,29 @@ func (r *runner) screen(ctx context.Context) {
 		return
 	}
 	for _, p := range r.projects {
-		for _, rule := range r.signing.believed {
-			if !rule.For(p.Manifest.Name) {
-				continue
-			}
-			refused := r.judge(ctx, p, rule)
-			p.Plan = p.Plan.Only(func(s plan.Step[promotion.Copy]) bool { return !refused[s.Change.Source+"@"+s.Change.Digest] })
-			break
+		at := slices.IndexFunc(r.signing.believed, func(b believed) bool { return b.For(p.Manifest.Name) })
+		if at < 0 {
+			continue
 		}
+		refused := r.judge(ctx, p, r.signing.believed[at])
+		waits := func(s plan.Step[promotion.Copy]) bool { return refused[s.Change.Source+"@"+s.Change.Digest] }
+		for _, s := range p.Plan.Steps {
+			if waits(s) {
+				r.refused[s.Change.Path+"@"+s.Change.Digest] = true
+			}
+		}
+		p.Plan = p.Plan.Only(func(s plan.Step[promotion.Copy]) bool { return !waits(s) })
 	}
 }
 
-// judge returns the images of a project that are not to be copied.
+// judge returns the images of a project that are not to be copied. What comes from a mirror, because staging has lost it,
+// was looked at when it came there.
 func (r *runner) judge(ctx context.Context, p *promotion.Project, rule believed) map[string]bool {
 	first := map[string]promotion.Copy{}
 	for _, s := range p.Plan.Steps {
-		first[s.Change.Source+"@"+s.Change.Digest] = s.Change
+		if c := s.Change; c.Source == p.Manifest.Source || strings.HasPrefix(c.Source, p.Manifest.Source+"/") {
+			first[c.Source+"@"+c.Digest] = c
+		}
 	}
 	refused := map[string]bool{}
 	var mu sync.Mutex

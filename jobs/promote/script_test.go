@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"sigs.k8s.io/steward/internal/attest"
 	"sigs.k8s.io/steward/internal/scripttest"
 	"sigs.k8s.io/steward/internal/wire/cli"
 	"sigs.k8s.io/steward/internal/wire/serve"
@@ -25,12 +26,13 @@ func TestMain(m *testing.M) {
 // The scripts are the manual of the command:
 //
 //	registries               start registries of all names, at $REGISTRY
-//	push NAME REPO [TAG...]  put the image of a name (i1, i2, …) there; $NAME is its digest
+//	push NAME REPO [TAG...]  put the image of a name (i1, i2, …) there; $NAME is its digest, $NAME_SIG the tag for its signatures
 //	fill FILE...             put the values of variables into files
 //	holds REF [NAME]         want the tag to stand for the image, with all its layers; ! holds REF: nothing
 //	keypair NAME...          write NAME.key and NAME.pub
 //	signs NAME REPOSITORY DIGEST REFERENCE  sign an image there with NAME.key, as others do
 //	signed NAME REPOSITORY DIGEST  print how many signatures by NAME.pub it has, as OLD BUNDLES RECORDS
+//	job CODE NAME [ARG...]   run in repo what config/prow has for a ProwJob, with its bucket of state at $WORK/state, and want that exit code
 //	down HOST...             these fail from now on; without any, none does, and requests are forgotten
 //	wrote N TEXT             want so many manifests put since, with the text in HOST PATH
 //	asked N METHOD TEXT      want so many requests since
@@ -56,6 +58,7 @@ func TestScripts(t *testing.T) {
 			digest, err := of(ts).push(args[1], seedOf(ts, args[0]), args[2:]...)
 			ts.Check(err)
 			ts.Setenv(args[0], digest)
+			ts.Setenv(args[0]+"_SIG", attest.SignatureTag(digest))
 		},
 		"fill": func(ts *testscript.TestScript, _ bool, args []string) {
 			for _, file := range args {
@@ -69,6 +72,7 @@ func TestScripts(t *testing.T) {
 				ts.Check(keyPair(ts.MkAbs(name)))
 			}
 		},
+		"job":    func(ts *testscript.TestScript, _ bool, args []string) { shipped(ts, commands["exits"], args) },
 		"signed": func(ts *testscript.TestScript, _ bool, args []string) { signed(ts, of(ts), args) },
 		"signs":  func(ts *testscript.TestScript, _ bool, args []string) { signs(ts, of(ts), args) },
 		"down": func(ts *testscript.TestScript, _ bool, hosts []string) {

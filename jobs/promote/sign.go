@@ -46,11 +46,10 @@ type Believe struct {
 
 // signing is how one run signs, and whom it believes.
 type signing struct {
-	signer               attest.Signer // nil: nothing is signed
-	canonical, reference string
-	old                  bool
-	files                fs.FS // at the commit
-	now                  func() time.Time
+	seal
+	signer attest.Signer // nil: nothing is signed
+	files  fs.FS         // at the commit
+	now    func() time.Time
 
 	believed []believed
 }
@@ -61,13 +60,10 @@ type believed struct {
 	verifier attest.Verifier
 }
 
-// signing makes what signs, of flags and settings; config may be nil.
-func (f *runFlags) signing(ctx context.Context, deps Deps, config *settings.Settings, d declared) (*signing, error) {
+// signing makes what signs, of flags and settings.
+func (f *runFlags) signing(ctx context.Context, deps Deps, d declared) (*signing, error) {
 	s := &signing{files: d.files, now: deps.now}
-	var p settings.Promotion
-	if config != nil {
-		p = config.Promotion
-	}
+	p := d.promotion()
 	for _, rule := range p.SignedBy {
 		v, err := deps.OpenVerifier(Believe{KeyFile: rule.KeyFile, Identity: rule.Identity, Root: f.trustRoot})
 		if err != nil {
@@ -79,8 +75,6 @@ func (f *runFlags) signing(ctx context.Context, deps Deps, config *settings.Sett
 	if key == "" {
 		return s, nil
 	}
-	s.canonical = canonicalMirror(p, d.set)
-	s.reference, s.old = cmp.Or(p.Signing.Reference, s.canonical), p.Signing.Old()
 	var err error
 	s.signer, err = deps.OpenSigner(ctx, SignWith{
 		Key: key, PasswordFile: f.signPassword, Config: f.signingConfig, Root: f.trustRoot, TokenFile: f.identityToken, Self: p.Signing.Identity,
@@ -88,7 +82,14 @@ func (f *runFlags) signing(ctx context.Context, deps Deps, config *settings.Sett
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
+	s.seal = sealOf(p, d.set, key, s.signer.Verifier())
 	return s, nil
+}
+
+// sealOf is how production is signed by a key.
+func sealOf(p settings.Promotion, set *manifest.Set, key string, v attest.Verifier) seal {
+	canonical := canonicalMirror(p, set)
+	return seal{v, canonical, cmp.Or(p.Signing.Reference, canonical), p.Signing.Old(), fmt.Sprintf("%s %+v", key, p.Signing.Identity)}
 }
 
 // canonicalMirror is the one that has the signatures (SIGN-2); "" where there is no mirror at all.
@@ -133,7 +134,8 @@ func (s *signing) at(w work, path string) (repository, reference string, err err
 	return s.canonical + "/" + path, s.reference + "/" + path, nil
 }
 
-// sign signs images, and the images of all platforms that they consist of.
+// sign signs images, and the images of all platforms that they consist of: these first, so that an image that is signed
+// lacks nothing.
 func (s *signing) sign(ctx context.Context, w work, images []pending) []error {
 	return byPath(ctx, w, images, func(p pending) error {
 		repository, reference, err := s.at(w, p.Path)
@@ -141,7 +143,7 @@ func (s *signing) sign(ctx context.Context, w work, images []pending) []error {
 			return err
 		}
 		digests, err := attest.Images(ctx, w.registry, repository, p.Digest)
-		for _, d := range digests {
+		for _, d := range slices.Backward(digests) {
 			if err == nil {
 				err = s.one(ctx, w.registry, repository, attest.Payload{Reference: reference, Digest: d})
 			}
@@ -165,18 +167,8 @@ func (s *signing) one(ctx context.Context, reg Registry, repository string, p at
 }
 
 func (s *signing) oldLayout(ctx context.Context, reg Registry, repository string, p attest.Payload) error {
-	there, err := attest.Signatures(ctx, reg, repository, p.Digest)
-	if err != nil {
+	if signed, err := s.signed(ctx, reg, repository, p); err != nil || signed {
 		return err
-	}
-	verifier := s.signer.Verifier()
-	for _, t := range there {
-		if is, err := attest.ParsePayload(t.Payload); err != nil || is != p {
-			continue
-		}
-		if _, err := verifier.Signature(t.Payload, t.Signature); err == nil {
-			return nil
-		}
 	}
 	payload, err := p.Encode()
 	if err != nil {
@@ -191,19 +183,9 @@ func (s *signing) oldLayout(ctx context.Context, reg Registry, repository string
 
 // bundle attaches a statement of a kind, unless there is one of ours.
 func (s *signing) bundle(ctx context.Context, reg Registry, repository, digest, kind string, statement func() ([]byte, error)) error {
-	there, err := attest.Bundles(ctx, reg, repository, digest)
-	if err != nil {
+	kinds, err := s.bundled(ctx, reg, repository, digest)
+	if err != nil || slices.Contains(kinds, kind) {
 		return err
-	}
-	verifier := s.signer.Verifier()
-	for _, raw := range there {
-		said, _, err := verifier.Bundle(raw, digest)
-		if err != nil {
-			continue
-		}
-		if is, err := attest.KindOf(said, digest); err == nil && is == kind {
-			return nil
-		}
 	}
 	says, err := statement()
 	if err != nil {

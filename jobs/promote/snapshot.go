@@ -88,7 +88,7 @@ func (r *reader) snapshot(ctx context.Context, repositories []promotion.Reposito
 	err := each(ctx, r, "mirrors", repositories, func(repo promotion.Repository) error {
 		var listing manifest.Listing
 		asked, err := r.ask(manifest.HostOf(repo.Name), func() (err error) {
-			listing, _, err = r.list(ctx, repo)
+			listing, err = r.list(ctx, repo)
 			return err
 		})
 		switch {

@@ -4,6 +4,7 @@
 package promote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/steward/internal/gitfs"
 	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/promotion"
+	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/spell"
 )
 
@@ -26,18 +28,22 @@ type tree struct {
 	dir, rev, since string
 	manifests       string
 	projects        []string
+	config          string
 }
 
 func (t *tree) register(cmd *cobra.Command, rev string) {
 	flags := cmd.Flags()
 	flags.StringVar(&t.dir, "dir", ".", "checkout of the repository")
-	flags.StringVar(&t.manifests, "manifests", "registry.k8s.io", "tree of the manifests, or a file that is a thick one, relative to --dir")
+	flags.StringVar(&t.manifests, "manifests", "", "tree of the manifests, or a file that is a thick one, relative to --dir; default promotion.images of --config, or "+settings.Promotion{}.Tree())
 	where := "; the working tree if it is not given"
 	if rev != "" {
 		where = ""
 	}
 	flags.StringVar(&t.rev, "rev", rev, "commit, branch or tag that declares"+where)
 	flags.StringSliceVar(&t.projects, "project", nil, "only these projects, by the name of their folder; repeat or separate by commas")
+	flags.StringVar(&t.config, "config", "", "steward.yaml, whose part promotion says where images may go, who signs them, and what else belongs to it")
+	_ = cmd.MarkFlagDirname("dir") // these fail for unknown flags only
+	_ = cmd.MarkFlagFilename("config", "yaml")
 }
 
 // narrow adds the flag that looks at a change only.
@@ -46,6 +52,9 @@ func (t *tree) narrow(cmd *cobra.Command) {
 }
 
 func (t *tree) check() error {
+	if t.manifests == "" {
+		return nil
+	}
 	if clean := path.Clean(t.manifests); !fs.ValidPath(clean) || clean == "." {
 		return fmt.Errorf("flag --manifests: %q is not a path below the repository", t.manifests)
 	}
@@ -56,7 +65,8 @@ func (t *tree) check() error {
 // declared is one state of the repository.
 type declared struct {
 	files    fs.FS
-	commit   string // "" for a working tree
+	commit   string             // "" for a working tree
+	config   *settings.Settings // nil where none is named
 	set      *manifest.Set
 	problems []finding.Finding // of the whole tree
 	// scope is what is asked for; nil is everything.
@@ -67,6 +77,10 @@ type declared struct {
 
 // open reads what is declared. done ends the use of the files.
 func (t *tree) open(ctx context.Context, deps Deps) (d declared, done func() error, err error) {
+	if d.config, err = settingsOf(t.config); err != nil {
+		return d, nil, err
+	}
+	t.manifests = cmp.Or(t.manifests, d.promotion().Tree())
 	if t.rev == "" {
 		files, err := gitfs.OpenCheckout(t.dir)
 		if err != nil {
@@ -83,7 +97,7 @@ func (t *tree) open(ctx context.Context, deps Deps) (d declared, done func() err
 }
 
 func (t *tree) load(ctx context.Context, deps Deps, d *declared) (err error) {
-	switch d.set, d.problems, err = manifest.Load(d.files, t.manifests); {
+	switch d.set, d.problems, err = t.read(d.files, d.config); {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("flag --manifests: there is no tree %s in %s: name it, or the checkout by --dir", t.manifests, t.dir)
 	case err != nil:
@@ -98,7 +112,7 @@ func (t *tree) load(ctx context.Context, deps Deps, d *declared) (err error) {
 	if t.since == "" {
 		return nil
 	}
-	base, problems, err := t.base(ctx, deps)
+	base, problems, err := t.base(ctx, deps, d.config)
 	if err != nil {
 		return fmt.Errorf("flag --since: %w", err)
 	}
@@ -134,8 +148,17 @@ func (t *tree) choose(d declared) error {
 	return errors.Join(errs...)
 }
 
+// read reads the tree. Places where the settings let nothing go are problems as well.
+func (t *tree) read(files fs.FS, config *settings.Settings) (*manifest.Set, []finding.Finding, error) {
+	set, problems, err := manifest.Load(files, t.manifests)
+	if err == nil && config != nil {
+		problems = append(problems, set.Outside(config.Promotion.Mirrors)...)
+	}
+	return set, problems, err
+}
+
 // base reads the tree at --since. Where it was not there yet, it declared nothing.
-func (t *tree) base(ctx context.Context, deps Deps) (set *manifest.Set, problems []finding.Finding, err error) {
+func (t *tree) base(ctx context.Context, deps Deps, config *settings.Settings) (set *manifest.Set, problems []finding.Finding, err error) {
 	files, _, done, err := deps.OpenCommit(ctx, t.dir, t.since)
 	if err != nil {
 		return nil, nil, err
@@ -144,7 +167,15 @@ func (t *tree) base(ctx context.Context, deps Deps) (set *manifest.Set, problems
 	if _, err := fs.Stat(files, t.manifests); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
-	return manifest.Load(files, t.manifests)
+	return t.read(files, config)
+}
+
+// promotion are the settings, or those that are where none are named.
+func (d declared) promotion() settings.Promotion {
+	if d.config == nil {
+		return settings.Promotion{}
+	}
+	return d.config.Promotion
 }
 
 // said returns the problems of the tree that matter to what is asked for: errors of the
@@ -173,10 +204,9 @@ func (d declared) concerns(file string) bool {
 }
 
 // refuseOlder keeps a run from going back behind the last one.
-func (t *tree) refuseOlder(ctx context.Context, deps Deps, j *journal, commit string) error {
-	last, err := j.last(ctx)
-	if err != nil || last == "" || last == commit {
-		return err
+func (t *tree) refuseOlder(ctx context.Context, deps Deps, last, commit string) error {
+	if last == "" || last == commit {
+		return nil
 	}
 	follows, err := deps.Ancestor(ctx, t.dir, last, commit)
 	if err != nil {
