@@ -44,6 +44,8 @@ type Verifier interface {
 	Signature(payload []byte, s Signature) (by string, err error)
 	// Bundle returns the statement in a bundle that is about a digest (sha256:…).
 	Bundle(raw []byte, digest string) (statement []byte, by string, err error)
+	// Whom names whom it believes, the same for the same key or the same identities, and another for others.
+	Whom() string
 }
 
 // ErrSigner says that a signature is not one of those who are believed, or proves nothing.
@@ -56,7 +58,8 @@ const payloadType = "cosign container image signature"
 const (
 	maxPayload    = 64 << 10
 	maxBundle     = 1 << 20
-	maxSignatures = 50 // of one image, in one layout
+	maxSignatures = 50  // of one image, in one layout, that are looked at
+	maxListed     = 900 // of one image in the old layout: a manifest that is copied has no more parts
 )
 
 // Payload is what is signed in the old layout: that a digest is what a reference means.

@@ -108,20 +108,21 @@ func old(ctx context.Context, reg copier.Source, repository, digest string) (*do
 		return nil, err
 	}
 	var d document
-	if json.Unmarshal(body, &d) != nil || d.SchemaVersion != 2 || len(d.Layers) > maxSignatures {
-		return nil, audit.Fail(finding.Malformed, "%s:%s: not a list of signatures, or more than %d", repository, tag, maxSignatures)
+	if json.Unmarshal(body, &d) != nil || d.SchemaVersion != 2 || len(d.Layers) > maxListed {
+		return nil, audit.Fail(finding.Malformed, "%s:%s: not a list of signatures, or more than %d", repository, tag, maxListed)
 	}
 	return &d, nil
 }
 
-// Signatures returns those of the old layout. What is no signature of this digest is left out.
+// Signatures returns those of the old layout, the newest that are looked at where there are more. What is no signature of this
+// digest is left out.
 func Signatures(ctx context.Context, reg copier.Source, repository, digest string) ([]Signed, error) {
 	d, err := old(ctx, reg, repository, digest)
 	if err != nil || d == nil {
 		return nil, err
 	}
 	var all []Signed
-	for _, l := range d.Layers {
+	for _, l := range d.Layers[max(len(d.Layers)-maxSignatures, 0):] {
 		raw, err := base64.StdEncoding.DecodeString(l.Annotations[rawKey])
 		if err != nil || len(raw) == 0 || l.MediaType != payloadMedia {
 			continue

@@ -22,7 +22,7 @@ var ErrContent = errors.New("the content is not what is declared")
 type Options struct {
 	Parallel int           // files at once; 3, each with up to 24 MiB in memory
 	Attempts int           // of one file; 3
-	Stall    time.Duration // that a store may take for a piece before it is given up; 5 minutes
+	Stall    time.Duration // that a store, the source too, may take for a piece before it is given up; 5 minutes
 }
 
 // The defaults, and how many pieces of a file are in memory.
@@ -31,6 +31,8 @@ const (
 	defaultAttempts = 3
 	defaultStall    = 5 * time.Minute
 	ringSize        = 3
+
+	lateTarget = "it took longer than %v"
 )
 
 // Job is one file and where it is to go.
@@ -167,21 +169,21 @@ func (w *worker) attempt(job Job, targets []int) (errs []error, size int64) {
 		}
 		return errs, 0
 	}
-	r, from, err := job.From.Open(w.ctx, job.Name)
+	from, err := w.source(job)
 	if err != nil {
 		return fail(fmt.Errorf("source: %w", err))
 	}
-	defer r.Close() // it was read only
+	defer from.close()
 	lanes := make([]*lane, len(targets))
 	w.each(len(targets), func(i int) {
-		lanes[i] = w.open(job, job.To[targets[i]], from.Size)
+		lanes[i] = w.open(job, job.To[targets[i]], from.size)
 	})
-	sum, size, err := w.stream(r, lanes)
+	sum, size, err := w.stream(from, lanes)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("source: %w", err)
-	case size != from.Size:
-		err = fmt.Errorf("source: %d bytes came instead of %d", size, from.Size)
+	case size != from.size:
+		err = fmt.Errorf("source: %d bytes came instead of %d", size, from.size)
 	case sum != job.SHA256:
 		err = fmt.Errorf("source has sha256 %s instead of %s: %w", sum, job.SHA256, ErrContent)
 	}
@@ -198,12 +200,76 @@ func (w *worker) each(n int, do func(int)) {
 	all.Wait()
 }
 
+// patience is how long one store is waited for. Its context ends when that was too long, so that
+// a store that hangs holds nobody.
+type patience struct {
+	ctx    context.Context //nolint:containedctx // lives as long as one attempt
+	cancel context.CancelCauseFunc
+	limit  time.Duration
+	late   error
+}
+
+// patience begins one; late is what is said at its end, with a verb for how long that was.
+func (w *worker) patience(late string) *patience {
+	p := &patience{limit: w.opts.Stall, late: fmt.Errorf(late, w.opts.Stall)}
+	p.ctx, p.cancel = context.WithCancelCause(w.ctx)
+	return p
+}
+
+// with does something that a store may take so long for.
+func (p *patience) with(do func() error) error {
+	timer := time.AfterFunc(p.limit, func() { p.cancel(p.late) })
+	defer timer.Stop()
+	err := do()
+	if err != nil && errors.Is(context.Cause(p.ctx), p.late) {
+		return p.late
+	}
+	return err
+}
+
+// source is the file that is read.
+type source struct {
+	*patience
+	r    io.ReadCloser
+	size int64
+}
+
+// source opens the file of a job.
+func (w *worker) source(job Job) (*source, error) {
+	s := &source{patience: w.patience("nothing came for %v")}
+	err := s.with(func() error {
+		r, o, err := job.From.Open(s.ctx, job.Name)
+		s.r, s.size = r, o.Size
+		return err
+	})
+	if err != nil {
+		s.cancel(nil)
+		return nil, err
+	}
+	return s, nil
+}
+
+// piece fills a buffer, or reads what is left.
+func (s *source) piece(into []byte) (n int, err error) {
+	err = s.with(func() (err error) {
+		n, err = io.ReadFull(s.r, into)
+		return err
+	})
+	if n > 0 && errors.Is(err, s.late) {
+		err = fmt.Errorf("only %d bytes came in %v", n, s.limit)
+	}
+	return n, err
+}
+
+func (s *source) close() {
+	_ = s.r.Close() // it was read only
+	s.cancel(nil)
+}
+
 // lane is the way to one target. It takes pieces in a goroutine of its own, so that one
 // store does not wait for the answer of another.
 type lane struct {
-	ctx    context.Context //nolint:containedctx // lives as long as one attempt
-	cancel context.CancelFunc
-	stall  time.Duration
+	*patience
 	sink   Sink // nil where it could not be opened
 	pieces chan piece
 	ended  chan struct{}
@@ -218,9 +284,8 @@ type piece struct {
 
 // open begins a target. What it replaces is kept first.
 func (w *worker) open(job Job, t Target, size int64) *lane {
-	l := &lane{stall: w.opts.Stall, pieces: make(chan piece, ringSize), ended: make(chan struct{})}
-	l.ctx, l.cancel = context.WithCancel(w.ctx)
-	l.err = l.patiently(func() (err error) {
+	l := &lane{patience: w.patience(lateTarget), pieces: make(chan piece, ringSize), ended: make(chan struct{})}
+	l.err = l.with(func() (err error) {
 		if t.Replaces != "" {
 			if err := t.Store.Keep(l.ctx, job.Name, t.Replaces, t.Kept); err != nil {
 				return fmt.Errorf("keep what is replaced: %w", err)
@@ -238,7 +303,7 @@ func (l *lane) run() {
 	defer close(l.ended)
 	for p := range l.pieces {
 		if l.err == nil {
-			l.err = l.patiently(func() error {
+			l.err = l.with(func() error {
 				_, err := l.sink.Write(p.data)
 				return err
 			})
@@ -250,7 +315,7 @@ func (l *lane) run() {
 // close ends a target: with the whole file if its content was right.
 func (w *worker) close(job Job, t Target, l *lane, failed error) error {
 	<-l.ended
-	defer l.cancel()
+	defer l.cancel(nil)
 	if err := errors.Join(failed, l.err); err != nil || l.sink == nil {
 		if l.sink != nil {
 			l.sink.Abort()
@@ -260,19 +325,31 @@ func (w *worker) close(job Job, t Target, l *lane, failed error) error {
 		}
 		return failed
 	}
-	err := l.patiently(l.sink.Commit)
+	err := l.with(l.sink.Commit)
 	if err == nil || w.ctx.Err() != nil {
 		return err
 	}
 	// The answer may have been lost, or somebody else was as fast.
-	if o, statErr := t.Store.Stat(w.ctx, job.Name); statErr == nil && o.SHA256 == job.SHA256 {
+	if w.holds(job, t) {
 		return nil
 	}
 	return err
 }
 
+// holds tells whether a target says that it has the file.
+func (w *worker) holds(job Job, t Target) bool {
+	p := w.patience(lateTarget)
+	defer p.cancel(nil)
+	var o Object
+	err := p.with(func() (err error) {
+		o, err = t.Store.Stat(p.ctx, job.Name)
+		return err
+	})
+	return err == nil && o.SHA256 == job.SHA256
+}
+
 // stream reads the file, piece by piece, and gives every piece to all lanes.
-func (w *worker) stream(r io.Reader, lanes []*lane) (sum string, size int64, err error) {
+func (w *worker) stream(from *source, lanes []*lane) (sum string, size int64, err error) {
 	defer func() {
 		for _, l := range lanes {
 			close(l.pieces)
@@ -293,7 +370,7 @@ func (w *worker) stream(r io.Reader, lanes []*lane) (sum string, size int64, err
 		if w.ring[i] == nil {
 			w.ring[i] = make([]byte, PieceSize)
 		}
-		n, err := io.ReadFull(r, w.ring[i])
+		n, err := from.piece(w.ring[i])
 		w.count(n)
 		size += int64(n)
 		hash.Write(w.ring[i][:n])
@@ -322,12 +399,4 @@ func (w *worker) send(data []byte, lanes []*lane, done func()) {
 		left.Wait()
 		done()
 	}()
-}
-
-// patiently does something for a target, and ends its context where that takes too long, so that the
-// others get theirs.
-func (l *lane) patiently(do func() error) error {
-	timer := time.AfterFunc(l.stall, l.cancel)
-	defer timer.Stop()
-	return do()
 }

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"sigs.k8s.io/steward/internal/disk"
 	"sigs.k8s.io/steward/internal/filestore"
@@ -33,19 +33,43 @@ func folder(t *testing.T) *disk.Folder {
 type spy struct {
 	filestore.Store
 	opened  atomic.Int32
+	open    func(n int32) error                          // before the open of that number
 	reader  func(n int32, r io.ReadCloser) io.ReadCloser // of the open of that number
 	written func(piece int) error                        // instead of a write
 	commit  func(sink filestore.Sink) error
 	create  error
+	stat    error
 }
 
 func (s *spy) Open(ctx context.Context, name string) (io.ReadCloser, filestore.Object, error) {
-	r, o, err := s.Store.Open(ctx, name)
 	n := s.opened.Add(1)
+	if s.open != nil {
+		if err := s.open(n); err != nil {
+			return nil, filestore.Object{}, fail(ctx, err)
+		}
+	}
+	r, o, err := s.Store.Open(ctx, name)
 	if err == nil && s.reader != nil {
-		r = s.reader(n, r)
+		r = &spyReader{s.reader(n, r), ctx}
 	}
 	return r, o, err
+}
+
+func (s *spy) Stat(ctx context.Context, name string) (filestore.Object, error) {
+	if s.stat != nil {
+		return filestore.Object{}, fail(ctx, s.stat)
+	}
+	return s.Store.Stat(ctx, name)
+}
+
+type spyReader struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (s *spyReader) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	return n, fail(s.ctx, err)
 }
 
 func (s *spy) Create(ctx context.Context, name, version string, c filestore.Content) (filestore.Sink, error) {
@@ -67,11 +91,7 @@ func (s *spySink) Write(p []byte) (int, error) {
 	s.pieces++
 	if s.spy.written != nil {
 		if err := s.spy.written(s.pieces); err != nil {
-			if errors.Is(err, errHang) {
-				<-s.ctx.Done()
-				err = s.ctx.Err()
-			}
-			return 0, err
+			return 0, fail(s.ctx, err)
 		}
 	}
 	return s.Sink.Write(p)
@@ -79,12 +99,21 @@ func (s *spySink) Write(p []byte) (int, error) {
 
 func (s *spySink) Commit() error {
 	if s.spy.commit != nil {
-		return s.spy.commit(s.Sink)
+		return fail(s.ctx, s.spy.commit(s.Sink))
 	}
 	return s.Sink.Commit()
 }
 
 var errHang = errors.New("hang")
+
+// fail returns an error; one that hangs waits for the end of ctx.
+func fail(ctx context.Context, err error) error {
+	if errors.Is(err, errHang) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
+}
 
 // cut ends a reader early.
 type cut struct {
@@ -119,7 +148,11 @@ func TestCopy(t *testing.T) {
 			var n atomic.Int32
 			s.written = func(int) error { return map[int32]error{2: boom}[n.Add(1)] }
 		}, ok: "1 1 1", reads: 2},
-		"a store hangs":              {second: func(s *spy) { s.written = func(int) error { return errHang } }, ok: "1 0 1", reads: 3, err: "context canceled"},
+		"a store hangs": {second: func(s *spy) { s.written = func(int) error { return errHang } }, ok: "1 0 1", reads: 3, err: "took longer than 5m0s"},
+		"a store hangs at the end, and when it is asked": {second: func(s *spy) {
+			s.commit = func(k filestore.Sink) error { k.Abort(); return errHang }
+			s.stat = errHang
+		}, ok: "1 0 1", reads: 3, err: "took longer than 5m0s"},
 		"the end of a write is lost": {second: func(s *spy) { s.commit = func(k filestore.Sink) error { return errors.Join(k.Commit(), boom) } }, ok: "1 1 1", reads: 1},
 		"the end of a write fails":   {second: func(s *spy) { s.commit = func(k filestore.Sink) error { k.Abort(); return boom } }, ok: "1 0 1", reads: 3, err: "boom"},
 		"somebody else wrote":        {second: func(s *spy) { s.commit = func(k filestore.Sink) error { k.Abort(); return filestore.ErrChanged } }, ok: "1 0 1", reads: 1, err: "not what it was"},
@@ -134,6 +167,26 @@ func TestCopy(t *testing.T) {
 				return r
 			}
 		}, ok: "1 1 1", reads: 2},
+		"the source does not open":      {source: func(s *spy) { s.open = func(int32) error { return errHang } }, ok: "0 0 0", reads: 3, err: "source: nothing came for 5m0s"},
+		"the source does not open once": {source: func(s *spy) { s.open = func(n int32) error { return map[int32]error{1: errHang}[n] } }, ok: "1 1 1", reads: 2},
+		"the source hangs": {source: func(s *spy) {
+			s.reader = func(_ int32, r io.ReadCloser) io.ReadCloser {
+				return cut{io.LimitReader(r, filestore.PieceSize), r, errHang}
+			}
+		}, ok: "0 0 0", reads: 3, err: "source: nothing came for 5m0s"},
+		"the source hangs in the middle of a piece": {source: func(s *spy) {
+			s.reader = func(_ int32, r io.ReadCloser) io.ReadCloser {
+				return cut{io.LimitReader(r, filestore.PieceSize+5), r, errHang}
+			}
+		}, ok: "0 0 0", reads: 3, err: "source: only 5 bytes came in 5m0s"},
+		"the source hangs in the middle of a piece, once": {source: func(s *spy) {
+			s.reader = func(n int32, r io.ReadCloser) io.ReadCloser {
+				if n == 1 {
+					return cut{io.LimitReader(r, filestore.PieceSize+5), r, errHang}
+				}
+				return r
+			}
+		}, ok: "1 1 1", reads: 2},
 		"the source has another content": {source: func(s *spy) {
 			s.reader = func(_ int32, r io.ReadCloser) io.ReadCloser {
 				return cut{io.MultiReader(strings.NewReader("X"), io.LimitReader(r, int64(len(content)-1))), r, io.EOF}
@@ -141,44 +194,53 @@ func TestCopy(t *testing.T) {
 		}, ok: "0 0 0", reads: 3, err: "not what is declared"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			source := &spy{Store: folder(t)}
-			if err := filestoretest.Put(t.Context(), source.Store, "x", "", content); err != nil {
-				t.Fatal(err)
-			}
-			if tt.source != nil {
-				tt.source(source)
-			}
-			job := filestore.Job{Name: "x", SHA256: filestoretest.Sum(content), From: source}
-			var stores []filestore.Store
-			for i := range 3 {
-				s := &spy{Store: folder(t)}
-				if i == 1 && tt.second != nil {
-					tt.second(s)
+			synctest.Test(t, func(t *testing.T) {
+				source, second := &spy{Store: folder(t)}, &spy{Store: folder(t)}
+				if tt.source != nil {
+					tt.source(source)
 				}
-				stores = append(stores, s.Store)
-				job.To = append(job.To, filestore.Target{Store: s})
-			}
-			told := 0
-			outcomes := filestore.Copy(t.Context(), []filestore.Job{job}, filestore.Options{Stall: 3 * time.Second * time.Duration(1+99*boolInt(name != "a store hangs"))}, func(filestore.Event) { told++ })
-			var ok []string
-			for i, s := range stores {
-				got, o, err := filestoretest.Get(t.Context(), s, "x")
-				there := err == nil && bytes.Equal(got, content) && o.SHA256 == job.SHA256
-				if !there && !errors.Is(err, filestore.ErrNotFound) {
-					t.Errorf("target %d has something else: %d bytes, %v", i, len(got), err)
+				if tt.second != nil {
+					tt.second(second)
 				}
-				if there != (outcomes[i].Err == nil) {
-					t.Errorf("target %d: there %v, said %v", i, there, outcomes[i].Err)
+				copied(t, content, source, second, tt.ok, tt.err)
+				if n := source.opened.Load(); n != tt.reads {
+					t.Errorf("%d reads, want %d", n, tt.reads)
 				}
-				if !there && !strings.Contains(outcomes[i].Err.Error(), tt.err) {
-					t.Errorf("target %d: %v, want %s", i, outcomes[i].Err, tt.err)
-				}
-				ok = append(ok, fmt.Sprint(boolInt(there)))
-			}
-			if got := strings.Join(ok, " "); got != tt.ok || source.opened.Load() != tt.reads || told != 3 || len(outcomes) != 3 {
-				t.Errorf("targets %s, %d reads, told %d times; want %s and %d", got, source.opened.Load(), told, tt.ok, tt.reads)
-			}
+			})
 		})
+	}
+}
+
+// copied copies a file to three targets. Those of ok have it afterwards, and of the others it is said why not.
+func copied(t *testing.T, content []byte, source, second *spy, ok, why string) {
+	t.Helper()
+	if err := filestoretest.Put(t.Context(), source.Store, "x", "", content); err != nil {
+		t.Fatal(err)
+	}
+	stores := []*spy{{Store: folder(t)}, second, {Store: folder(t)}}
+	job := filestore.Job{Name: "x", SHA256: filestoretest.Sum(content), From: source}
+	for _, s := range stores {
+		job.To = append(job.To, filestore.Target{Store: s})
+	}
+	told := 0
+	outcomes := filestore.Copy(t.Context(), []filestore.Job{job}, filestore.Options{}, func(filestore.Event) { told++ })
+	var have []string
+	for i, s := range stores {
+		got, o, err := filestoretest.Get(t.Context(), s.Store, "x")
+		there := err == nil && bytes.Equal(got, content) && o.SHA256 == job.SHA256
+		if !there && !errors.Is(err, filestore.ErrNotFound) {
+			t.Errorf("target %d has something else: %d bytes, %v", i, len(got), err)
+		}
+		if there != (outcomes[i].Err == nil) {
+			t.Errorf("target %d: there %v, said %v", i, there, outcomes[i].Err)
+		}
+		if !there && !strings.Contains(fmt.Sprint(outcomes[i].Err), why) {
+			t.Errorf("target %d: %v, want %s", i, outcomes[i].Err, why)
+		}
+		have = append(have, fmt.Sprint(boolInt(there)))
+	}
+	if got := strings.Join(have, " "); got != ok || told != 3 || len(outcomes) != 3 {
+		t.Errorf("targets %s, told %d times; want %s", got, told, ok)
 	}
 }
 

@@ -126,7 +126,7 @@ func (s Scope) Has(name string) bool { return s.Names == nil || s.Names[name] }
 
 // Compare makes the plan of a project. held is by store, in the order of Project.Stores; a
 // store that could not be read gets nothing, and as the source it is not asked for what is
-// missing.
+// missing. What Doubts names and nobody has read counts as unread where a change may overwrite it.
 func Compare(p *manifest.FileProject, scope Scope, held []Held, commit string) (*Project, error) {
 	out := &Project{Name: p.Name, File: p.Stores, Stores: Bases(p)}
 	if Broken(p) {
@@ -189,11 +189,14 @@ const (
 	proven   // its content is as declared
 	likely   // it is what staging holds, and nobody has proven that
 	unproven // it is there, and that is all that is known
+	doubtful // it may be on either side of a change, and has to be read
 	former   // its content is what was declared before
 	other    // its content is another one
 )
 
-// judge tells how a declared file is in a store. source is what staging holds of it.
+// judge tells how a declared file is in a store. source is what staging holds of it. That says something only where
+// nothing tells that staging may hold another content: neither its own sha256 nor a change of what is declared, before
+// which its content may still be.
 func judge(f manifest.DeclaredFile, before []string, held Held, source Object, staged bool) state {
 	if held == nil {
 		return unread
@@ -204,11 +207,13 @@ func judge(f manifest.DeclaredFile, before []string, held Held, source Object, s
 		return absent
 	case o.SHA256 == f.SHA256:
 		return proven
-	case slices.Contains(before, o.SHA256):
+	case o.SHA256 != "" && slices.Contains(before, o.SHA256):
 		return former
 	case o.SHA256 != "":
 		return other
-	case staged && o.MD5 != "" && source.MD5 == o.MD5 && source.Size == o.Size:
+	case len(before) > 0:
+		return doubtful
+	case staged && o.MD5 != "" && source.MD5 == o.MD5 && source.Size == o.Size && (source.SHA256 == "" || source.SHA256 == f.SHA256):
 		return likely
 	case staged && o.MD5 != "" && source.MD5 != "":
 		return other
@@ -231,7 +236,7 @@ func (p *Project) file(f manifest.DeclaredFile, before []string, held []Held) (c
 	}
 	for i := 1; i < len(p.Stores); i++ {
 		switch judge(f, before, held[i], source, staged) {
-		case unread:
+		case unread, doubtful:
 		case proven, likely:
 			p.Same++
 			if o := held[i][f.Name]; c.From < 0 && o.SHA256 == f.SHA256 {
@@ -289,8 +294,9 @@ type Doubt struct {
 	Name  string
 }
 
-// Doubts are the files that have to be read before Compare can tell whether they are as declared: those that staging
-// holds too, and otherwise, or nobody knows; with all also those of which staging holds nothing.
+// Doubts are the files that have to be read before Compare can tell whether they are as declared: those of which a change
+// declares another content than before, and those that staging holds too, and otherwise, or nobody knows; with all also
+// those of which staging holds nothing.
 func Doubts(p *manifest.FileProject, scope Scope, held []Held, all bool) []Doubt {
 	var doubts []Doubt
 	for _, f := range p.Files {
@@ -300,7 +306,7 @@ func Doubts(p *manifest.FileProject, scope Scope, held []Held, all bool) []Doubt
 		source, staged := held[0][f.Name]
 		for i := 1; i < len(held); i++ {
 			state := judge(f, scope.Before[f.Name], held[i], source, staged)
-			if o := held[i][f.Name]; o.SHA256 == "" && (state == other || state == unproven && (staged || all)) {
+			if o := held[i][f.Name]; o.SHA256 == "" && (state == doubtful || state == other || state == unproven && (staged || all)) {
 				doubts = append(doubts, Doubt{i, f.Name})
 			}
 		}

@@ -27,7 +27,7 @@ func project(files ...string) *manifest.FileProject {
 
 func sum(content string) string { return strings.Repeat(content[:1], 64) }
 
-// held reads "NAME CONTENT" (proven), "NAME ~CONTENT" (an MD5 only) and "NAME ?" (nothing is known).
+// held reads "NAME CONTENT" (proven), "NAME ~MD5" (only that), "NAME CONTENT-and-MD5" and "NAME ?" (nothing is known).
 func held(text string) Held {
 	if text == "unread" {
 		return nil
@@ -44,7 +44,7 @@ func held(text string) Held {
 		case strings.HasPrefix(content, "~"):
 			o.MD5 = content[1:]
 		default:
-			o.SHA256, o.MD5 = sum(content), content
+			o.SHA256, o.MD5 = sum(content), content[len(content)-1:]
 		}
 		h[name] = o
 	}
@@ -75,7 +75,12 @@ func TestCompare(t *testing.T) {
 		"what was declared before":              {"x a", "x b", "x a", Before{"x": {sum("b")}}, "x 0>1!"},
 		"what was declared before, and a third": {"x a", "x b", "x c", Before{"x": {sum("b")}}, "x 0>1! FILE-1"},
 		"what several changes declared before":  {"x a", "x b", "x c", Before{"x": {sum("b"), sum("c")}}, "x 0>1!,2!"},
+		"nothing was declared before":           {"x ~m", "x ~n", "x ~m", Before{"x": {""}}, ""},
 		"before, and staging has it no more":    {"", "x b", "x a", Before{"x": {sum("b")}}, "x 2>1!"},
+		"a change, and staging tells no more":   {"x ~m", "x ~m", "x a", Before{"x": {sum("b")}}, ""},
+		"a change, and nobody knows":            {"", "x ?", "x a", Before{"x": {sum("b")}}, ""},
+		"a change, and staging has a third":     {"x ~m", "x ~n", "x a", Before{"x": {sum("b")}}, ""},
+		"as staging, which has another one":     {"x bm", "x ~m", "x ~m", nil, "FILE-1 FILE-1"},
 		"staging cannot be read":                {"unread", "", "x a", nil, "x 2>1"},
 		"staging cannot be read, nobody has it": {"unread", "", "", nil, ""},
 		"a store cannot be read":                {"x a", "unread", "", nil, "x 0>2"},
@@ -151,12 +156,52 @@ func TestSince(t *testing.T) {
 }
 
 func TestDoubts(t *testing.T) {
-	p := project("x a", "y b", "z c")
-	stores := []Held{held("x ~m, y ~m"), held("x ~n, y ~m, z ?"), held("x a, y ~k, z c")}
-	if got := Doubts(p, Scope{}, stores, false); !slices.Equal(got, []Doubt{{1, "x"}, {2, "y"}}) { // z is not in staging
-		t.Errorf("%v", got)
+	changed := Scope{Before: Before{"y": {sum("d")}}}
+	for name, tt := range map[string]struct {
+		scope         Scope
+		stores        []string
+		want, wantAll []Doubt
+	}{
+		"where staging has another one": {
+			stores: []string{"x ~m, y ~m", "x ~n, y ~m, z ?", "x a, y ~k, z c"}, // z is not in staging
+			want:   []Doubt{{1, "x"}, {2, "y"}}, wantAll: []Doubt{{1, "x"}, {2, "y"}, {1, "z"}},
+		},
+		"where staging is known to hold another one": {
+			stores: []string{"x bm", "x ~m", "x ~m"}, want: []Doubt{{1, "x"}, {2, "x"}}, wantAll: []Doubt{{1, "x"}, {2, "x"}},
+		},
+		"where a change declares another one, whatever staging has": {
+			scope: changed, stores: []string{"x ~m, y ~m", "x ~m, y ~m", "x ~m, y ~k"}, want: []Doubt{{1, "y"}, {2, "y"}}, wantAll: []Doubt{{1, "y"}, {2, "y"}},
+		},
+		"where a change declares another one, and staging has none": {
+			scope: changed, stores: []string{"", "x ?, y ?", "y b"}, want: []Doubt{{1, "y"}}, wantAll: []Doubt{{1, "x"}, {1, "y"}},
+		},
+		"where staging cannot be read": {
+			scope: changed, stores: []string{"unread", "y ~m", "unread"}, want: []Doubt{{1, "y"}}, wantAll: []Doubt{{1, "y"}},
+		},
+	} {
+		var stores []Held
+		for _, text := range tt.stores {
+			stores = append(stores, held(text))
+		}
+		p := project("x a", "y b", "z c")
+		if got := Doubts(p, tt.scope, stores, false); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+		if got := Doubts(p, tt.scope, stores, true); !slices.Equal(got, tt.wantAll) {
+			t.Errorf("%s, all: %v, want %v", name, got, tt.wantAll)
+		}
 	}
-	if got := Doubts(p, Scope{}, stores, true); !slices.Equal(got, []Doubt{{1, "x"}, {2, "y"}, {1, "z"}}) {
-		t.Errorf("%v", got)
+}
+
+// What is doubtful counts as nothing before it was read, and then as what it is (PF-5, PF-6).
+func TestDoubtsAreRead(t *testing.T) {
+	p, scope := project("x a"), Scope{Before: Before{"x": {sum("b")}}}
+	for content, want := range map[string]struct {
+		same, steps, faults int
+	}{"~m": {}, "a": {same: 1}, "b": {steps: 1}, "c": {faults: 1}} {
+		got, err := Compare(p, scope, []Held{held("x ~m"), held("x " + content), held("unread")}, "c")
+		if err != nil || got.Same != want.same || len(got.Plan.Steps) != want.steps || len(got.Faults) != want.faults || got.Unproven > 0 {
+			t.Errorf("%s: %+v, %v", content, got, err)
+		}
 	}
 }

@@ -37,6 +37,10 @@ type Options struct {
 	Timeout  time.Duration     // of one attempt, body included; 30s
 	MaxBody  int64             // bytes of one answer; 32 MiB
 	Backoff  time.Duration     // before the second attempt, doubled before each further one; 500ms
+	// MinRate is how many bytes a second a Stream's answer has to bring while somebody waits for
+	// them, on an average over Timeout, so that no source holds a reader by a byte now and then;
+	// 16 KiB. An answer that ends within Timeout may be as small as it likes.
+	MinRate int64
 }
 
 const (
@@ -44,6 +48,7 @@ const (
 	defaultTimeout  = 30 * time.Second
 	defaultMaxBody  = 32 << 20
 	defaultBackoff  = 500 * time.Millisecond
+	defaultMinRate  = 16 << 10
 	maxBackoff      = 30 * time.Second
 )
 
@@ -77,6 +82,9 @@ func NewTransport(opts Options) *Transport {
 	}
 	if opts.Backoff <= 0 {
 		opts.Backoff = defaultBackoff
+	}
+	if opts.MinRate <= 0 {
+		opts.MinRate = defaultMinRate
 	}
 	return &Transport{opts}
 }
@@ -208,6 +216,9 @@ func (t *Transport) judge(req *http.Request, resp *http.Response) error {
 func (t *Transport) networkError(req *http.Request, ctx context.Context, err error) error {
 	if ended := req.Context().Err(); ended != nil {
 		return ended
+	}
+	if errors.Is(err, ErrSlow) {
+		return audit.Fail(finding.TimedOut, "%s %w: less than %d bytes a second in %v", where(req.URL), err, t.opts.MinRate, t.opts.Timeout)
 	}
 	var timeout net.Error
 	if ctx.Err() != nil || errors.As(err, &timeout) && timeout.Timeout() {

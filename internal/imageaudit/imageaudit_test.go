@@ -324,7 +324,7 @@ func (a *pushes) attached(name, subject string) string {
 }
 
 func (a *pushes) signatures(name string, tags ...string) string {
-	return a.put(imageType, fmt.Sprintf(`{"schemaVersion":2,"name":%q,"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json"}]}`, name), tags...)
+	return a.put(imageType, fmt.Sprintf(`{"schemaVersion":2,"name":%q,"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","size":9,"annotations":{"dev.cosignproject.cosign/signature":"c2ln"}}]}`, name), tags...)
 }
 
 func (a *pushes) index(name string, manifests []string, tags ...string) string {
@@ -384,8 +384,15 @@ func TestReasons(t *testing.T) {
 			a.signatures("one")
 			return nil
 		}, "", ""},
+		"layers that only look like signatures": {func(a *pushes, _ string, _ []string) map[string]string {
+			const media = `"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json"`
+			return map[string]string{
+				a.put(imageType, `{"schemaVersion":2,"layers":[{`+media+`}]}`):                                                                               "bare",
+				a.put(imageType, `{"schemaVersion":2,"layers":[{`+media+`,"size":2000000000,"annotations":{"dev.cosignproject.cosign/signature":"c2ln"}}]}`): "large",
+			}
+		}, "IMG-5 web@bare\nIMG-5 web@large", ""},
 		"layers that are not all signatures": {func(a *pushes, _ string, _ []string) map[string]string {
-			body := `{"schemaVersion":2,"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json"},{"mediaType":"application/vnd.oci.image.layer.v1.tar"}]}`
+			body := `{"schemaVersion":2,"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","size":9,"annotations":{"dev.cosignproject.cosign/signature":"c2ln"}},{"mediaType":"application/vnd.oci.image.layer.v1.tar"}]}`
 			return map[string]string{a.put(imageType, body): "both"}
 		}, "IMG-5 web@both", ""},
 		"an index of no tag, said once": {func(a *pushes, _ string, _ []string) map[string]string {

@@ -86,7 +86,7 @@ func LoadFiles(files fs.FS, dir string) (*FileSet, []finding.Finding, error) {
 			continue
 		}
 		p := &FileProject{Name: e.Name(), Stores: path.Join(dir, "filestores", e.Name(), storesFile), Lists: path.Join(root, e.Name())}
-		if err := l.fileProject(p, path.Join(root, e.Name())); err != nil {
+		if err := l.fileProject(p); err != nil {
 			return nil, nil, fmt.Errorf("read file manifest %s: %w", p.Name, err)
 		}
 		set.Projects = append(set.Projects, p)
@@ -132,7 +132,7 @@ type fileDocument struct {
 	project *FileProject
 }
 
-func (l *loader) fileProject(p *FileProject, dir string) error {
+func (l *loader) fileProject(p *FileProject) error {
 	m := &Manifest{Name: p.Name, Whole: true}
 	d, err := l.fileDocument(m, p, p.Stores)
 	if err != nil {
@@ -141,8 +141,19 @@ func (l *loader) fileProject(p *FileProject, dir string) error {
 	if d != nil {
 		d.stores()
 	}
-	if err := l.manifestFiles(m, p, dir); err != nil {
+	lists, err := l.linked(p.Lists)
+	var broken *fs.PathError
+	switch {
+	case errors.As(err, &broken):
 		return err
+	case err != nil:
+		m.Whole = false
+		l.found(finding.Finding{Rule: ruleFileLayout, Severity: finding.Error, Object: p.Name, File: p.Stores, Fix: "make it a folder, or a link to one"}, "%v", err)
+	default:
+		p.Lists = lists
+		if err := l.manifestFiles(m, p, lists); err != nil {
+			return err
+		}
 	}
 	l.join(p)
 	p.Whole = m.Whole

@@ -168,11 +168,15 @@ type Repository struct {
 }
 
 // Repositories calls yield for all repositories that are to be read, image by image over
-// all mirrors, because every host has its own pace.
+// all mirrors, because every host has its own pace. What only manifests name of which nothing is
+// promoted is left alone: nobody is asked because of a line that is wrong.
 func (c *Comparison) Repositories(yield func(Repository) bool) {
 	for _, s := range c.shelves {
 		wanted := make(set, c.words)
 		for _, i := range s.items {
+			if c.broken(i.part.Manifest) {
+				continue
+			}
 			for w := range wanted {
 				wanted[w] |= i.want[w]
 			}

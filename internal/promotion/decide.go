@@ -44,6 +44,9 @@ func (t trouble) broken(m *manifest.Manifest) bool {
 	return !m.Whole || m.Source == "" || t.registries[m.File]
 }
 
+// Broken tells a manifest of which nothing is promoted.
+func (c *Comparison) Broken(m *manifest.Manifest) bool { return c.broken(m) }
+
 // holds tells that an item is not to be promoted, whatever is there. One that lost its
 // tags because they are none would be promoted without any.
 func (t trouble) holds(i *item) bool {
@@ -184,7 +187,7 @@ func (c *Comparison) Projects(commit string) ([]*Project, error) {
 	for _, m := range c.set.Manifests {
 		if c.scope.project(m) && c.broken(m) && (c.scope == nil || c.scope.Digests == nil || d.projects[m] != nil) {
 			d.fault(m, finding.Finding{Rule: RuleBroken, Severity: finding.Error, Object: m.Name, File: m.File,
-				Message: "the manifest or its list of images is not understood whole, so nothing of the project is promoted",
+				Message: "the manifest or its list of images is not understood whole, or names a place where nothing may go, so nothing of the project is promoted",
 				Fix:     "mend what the findings about both files say"})
 		}
 		p := d.projects[m]

@@ -35,7 +35,7 @@ type host struct {
 	keys   authn.Keychain
 	single atomic.Int32 // whether a POST may bring the whole blob, see Upload
 
-	noReferrers atomic.Bool // said so twice
+	lists lists // of referrers
 
 	turn chan struct{} // holds what is below; waiting for it ends with ctx
 

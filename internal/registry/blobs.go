@@ -16,6 +16,7 @@ import (
 
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/httpread"
 	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/pace"
 )
@@ -70,8 +71,9 @@ func redirects(code int) bool {
 }
 
 // Blob returns the size bytes of a blob, unchecked. Where the connection breaks it goes on
-// from there, as often as requests are repeated without one byte more. What is read fails
-// where there is more or less than size.
+// from there, for as long as each brings a floor's worth of bytes (httpread's MinRate) before
+// it breaks; of others, and of those that are too slow, there are as many as attempts of a
+// request. What is read fails where there is more or less than size.
 func (r *Registry) Blob(ctx context.Context, repository, digest string, size int64) (io.ReadCloser, error) {
 	repo, err := parseBlob(repository, digest)
 	if err != nil {
@@ -91,17 +93,17 @@ type reading struct {
 	digest string
 	size   int64
 
-	body   io.ReadCloser // nil while there is none
-	at     int64
-	failed int // attempts without a byte
+	body    io.ReadCloser // nil while there is none
+	at      int64
+	brought int64 // of these, by body
+	failed  int   // attempts since one that was worth it
 }
 
 func (b *reading) Read(p []byte) (int, error) {
 	for {
 		n, err := b.once(p)
-		if b.at += int64(n); n > 0 {
-			b.failed = 0
-		}
+		b.at += int64(n)
+		b.brought += int64(n)
 		switch {
 		case b.at > b.size:
 			return 0, audit.Fail(finding.TooLarge, "%s@%s has more than the %d bytes that its manifest says", b.repo, b.digest, b.size)
@@ -112,16 +114,26 @@ func (b *reading) Read(p []byte) (int, error) {
 		case ended(err):
 			err = audit.Fail(finding.Malformed, "%s@%s has %d bytes, its manifest says %d", b.repo, b.digest, b.at, b.size)
 		}
-		b.drop()
-		b.failed++
-		retry := b.r.host(b.repo.Registry).stream.Transport()
-		if b.failed >= retry.Attempts() || !passing(err) {
+		retry := b.r.host(b.repo.Registry).stream
+		b.fail(err, retry.Floor())
+		if b.failed >= retry.Transport().Attempts() || !passing(err) {
 			return 0, err
 		}
-		if err := pace.Sleep(b.ctx, retry.Backoff(b.failed)); err != nil {
+		if err := pace.Sleep(b.ctx, retry.Transport().Backoff(b.failed)); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// fail ends an attempt. One that was worth it is the first that failed; a slow one never is, or
+// a source could go on for ever with little.
+func (b *reading) fail(err error, worth int64) {
+	b.drop()
+	if b.brought >= worth && !errors.Is(err, httpread.ErrSlow) {
+		b.failed = 0
+	}
+	b.failed++
+	b.brought = 0
 }
 
 // ended tells the end of a body from a connection that broke, whose error may wrap the same.
@@ -193,7 +205,10 @@ func (r *Registry) openBlob(ctx context.Context, repo name.Repository, digest st
 	case resp.StatusCode == http.StatusOK:
 		if _, err := io.CopyN(io.Discard, resp.Body, from); err != nil {
 			resp.Body.Close()
-			return nil, audit.Fail(finding.Unavailable, "%s: the answer ends early", what)
+			if ended(err) {
+				err = audit.Fail(finding.Unavailable, "%s: the answer ends early", what)
+			}
+			return nil, err
 		}
 		return resp.Body, nil
 	case resp.StatusCode == http.StatusPartialContent && startsAt(resp, from):

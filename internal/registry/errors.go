@@ -64,12 +64,23 @@ func codes() []string {
 	}
 }
 
+// word is a code of the specification, in which a registry itself says something.
+type word string
+
+func (w word) Error() string { return string(w) }
+
+// worded tells whether the registry said so in its own words.
+func worded(err error) bool {
+	var w word
+	return errors.As(err, &w) || errors.Is(err, manifest.ErrNoRepository) || errors.Is(err, manifest.ErrNoManifest)
+}
+
 // refusal turns an answer other than 200 into an error. Only a 404 with a code of the
 // specification says that something does not exist: proxies answer 404 too.
 func refusal(resp *http.Response, body []byte, what string) error {
 	err := fmt.Errorf("%s: answered %d", what, resp.StatusCode)
 	if code := code(body); slices.Contains(codes(), code) {
-		err = fmt.Errorf("%w %s", err, code)
+		err = fmt.Errorf("%w %w", err, word(code))
 	}
 	if resp.StatusCode == http.StatusNotFound {
 		switch code(body) {

@@ -136,14 +136,20 @@ func (r *Registry) Content(ctx context.Context, repository, digest string) (mani
 	return content, nil
 }
 
-// signedPayload is the media type of what is signed in the layout of the tag sha256-HEX.sig.
-const signedPayload = "application/vnd.dev.cosign.simplesigning.v1+json"
+// How the layout of the tag sha256-HEX.sig keeps a signature: beside what is signed.
+const (
+	signedPayload = "application/vnd.dev.cosign.simplesigning.v1+json"
+	signatureKey  = "dev.cosignproject.cosign/signature"
+	maxPayload    = 64 << 10
+)
 
 // decode reads an image or an index; what it does not know it leaves aside.
 func decode(body []byte) (manifest.Content, error) {
 	type descriptor struct {
-		MediaType string `json:"mediaType"`
-		Digest    string `json:"digest"`
+		MediaType   string            `json:"mediaType"`
+		Digest      string            `json:"digest"`
+		Size        int64             `json:"size"`
+		Annotations map[string]string `json:"annotations"`
 	}
 	var m struct {
 		SchemaVersion int          `json:"schemaVersion"`
@@ -164,6 +170,8 @@ func decode(body []byte) (manifest.Content, error) {
 	if m.Subject != nil {
 		c.Subject = m.Subject.Digest
 	}
-	c.Signed = len(m.Layers) > 0 && !slices.ContainsFunc(m.Layers, func(d descriptor) bool { return d.MediaType != signedPayload })
+	c.Signed = len(m.Layers) > 0 && len(m.Manifests) == 0 && m.Subject == nil && !slices.ContainsFunc(m.Layers, func(d descriptor) bool {
+		return d.MediaType != signedPayload || d.Size > maxPayload || d.Annotations[signatureKey] == ""
+	})
 	return c, nil
 }

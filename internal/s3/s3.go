@@ -21,7 +21,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -41,7 +41,7 @@ const sumKey = "steward-sha256"
 type Files struct {
 	bucket, prefix string // the prefix is "" or ends in a slash
 
-	mu     sync.Mutex
+	turn   chan struct{} // holds what is below; waiting for it ends with ctx
 	client *s3.Client
 	conf   aws.Config
 	placed bool // the region is the bucket's
@@ -59,7 +59,7 @@ func Open(ctx context.Context, bucket, prefix string, opts ...func(*config.LoadO
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
 		prefix += "/"
 	}
-	f := &Files{bucket: bucket, prefix: prefix, conf: conf}
+	f := &Files{bucket: bucket, prefix: prefix, conf: conf, turn: make(chan struct{}, 1)}
 	f.connect(conf.Region)
 	return f, nil
 }
@@ -76,8 +76,12 @@ func (f *Files) connect(region string) {
 
 // api returns the client for the region in which the bucket is.
 func (f *Files) api(ctx context.Context) (*s3.Client, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if f.placed {
 		return f.client, nil
 	}
@@ -313,13 +317,18 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// abortTimeout bounds how long parts that nobody wants hold whoever gave them up.
+const abortTimeout = time.Minute
+
 // Abort implements filestore.Sink.
 func (s *sink) Abort() {
 	if s.upload == nil {
 		return
 	}
 	// The context may have ended; parts that stay cost money until a rule of the bucket removes them.
-	_, _ = s.api.AbortMultipartUpload(context.WithoutCancel(s.ctx), &s3.AbortMultipartUploadInput{Bucket: &s.files.bucket, Key: s.key, UploadId: s.upload})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), abortTimeout)
+	defer cancel()
+	_, _ = s.api.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.files.bucket, Key: s.key, UploadId: s.upload})
 }
 
 // Commit implements filestore.Sink.

@@ -45,7 +45,7 @@ func ByIdentity(material root.TrustedMaterial, all []Identity) (attest.Verifier,
 	if err != nil {
 		return nil, fmt.Errorf("trusted root: %w", err)
 	}
-	v := identityVerifier{engine: engine}
+	v := identityVerifier{engine: engine, all: all}
 	for _, i := range all {
 		id, err := verify.NewShortCertificateIdentity(i.Issuer, whole(i.IssuerRegexp), i.Subject, whole(i.SubjectRegexp))
 		if err != nil {
@@ -85,7 +85,11 @@ func plain(err error) error {
 type identityVerifier struct {
 	engine *verify.Verifier
 	who    []verify.PolicyOption
+	all    []Identity
 }
+
+// Whom implements attest.Verifier.
+func (v identityVerifier) Whom() string { return fmt.Sprintf("identities %q", v.all) }
 
 // Bundle implements attest.Verifier.
 func (v identityVerifier) Bundle(raw []byte, digest string) (statement []byte, by string, err error) {

@@ -65,6 +65,15 @@ func ByKey(text string) (attest.Verifier, error) {
 	return keyVerifier{p}, nil
 }
 
+// Whom implements attest.Verifier.
+func (v keyVerifier) Whom() string {
+	raw, err := v.public.Bytes()
+	if err != nil { // of a point that is none, which no parser lets through
+		return "nobody"
+	}
+	return fmt.Sprintf("key %x", sha256.Sum256(raw))
+}
+
 // Signature implements attest.Verifier.
 func (v keyVerifier) Signature(payload []byte, s attest.Signature) (string, error) {
 	sum := sha256.Sum256(payload)

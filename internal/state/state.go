@@ -117,6 +117,7 @@ type Lock struct {
 	holder  string
 	ttl     time.Duration
 	version Version
+	renewed time.Time // when the last write that succeeded was sent
 }
 
 type lockContent struct {
@@ -148,7 +149,8 @@ func Acquire(ctx context.Context, s Store, key, holder string, ttl time.Duration
 
 // Renew holds the lock for another ttl. The error is ErrConflict, wrapped, where it was lost.
 func (l *Lock) Renew(ctx context.Context) error {
-	raw, err := json.Marshal(lockContent{l.holder, time.Now().Add(l.ttl).UTC()})
+	now := time.Now()
+	raw, err := json.Marshal(lockContent{l.holder, now.Add(l.ttl).UTC()})
 	if err != nil {
 		return fmt.Errorf("write lock %s: %w", l.key, err)
 	}
@@ -162,7 +164,7 @@ func (l *Lock) Renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write lock %s: %w", l.key, err)
 	}
-	l.version = version
+	l.version, l.renewed = version, now
 	return nil
 }
 
@@ -179,7 +181,15 @@ func (l *Lock) mine(ctx context.Context) (Version, error) {
 	return version, err
 }
 
-// Release gives the lock back.
+// Release gives the lock back. The error is ErrConflict, wrapped, where it is somebody else's
+// by now; that one stays.
 func (l *Lock) Release(ctx context.Context) error {
-	return wrap("release lock", l.key, l.store.Delete(ctx, l.key, l.version))
+	err := l.store.Delete(ctx, l.key, l.version)
+	if errors.Is(err, ErrConflict) {
+		// As in Renew: what is there may be ours.
+		if l.version, err = l.mine(ctx); err == nil {
+			err = l.store.Delete(ctx, l.key, l.version)
+		}
+	}
+	return wrap("release lock", l.key, err)
 }

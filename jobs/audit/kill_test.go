@@ -53,7 +53,7 @@ type program struct {
 
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
-	p := &program{cmd: exec.Command("steward", append([]string{"audit", "run", "gcs", "--parallel=4", "--lock-for=1s", "--fail-on=info"}, args...)...)}
+	p := &program{cmd: exec.Command("steward", append([]string{"audit", "run", "gcs", "--parallel=4", "--lock-for=3s", "--fail-on=info"}, args...)...)}
 	p.cmd.Dir, p.cmd.Stderr = t.TempDir(), &p.stderr // a disk of its own
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

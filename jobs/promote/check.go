@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/steward/internal/imageaudit"
 	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/manifest"
-	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/promotion"
 	"sigs.k8s.io/steward/internal/report"
 	"sigs.k8s.io/steward/internal/settings"
@@ -131,8 +130,11 @@ func (f *checkFlags) seals(ctx context.Context, deps Deps, d declared) (*seals, 
 			return nil, fmt.Errorf("flag --state: %w", err)
 		}
 	}
-	s := &seals{seal: sealOf(p, d.set, p.Signing.Key, v)}
-	s.proven, err = openProven(ctx, store, s.by)
+	s := &seals{seal: sealOf(p, d.set, v)}
+	if err := nowhere(s.canonical, d.set); err != nil {
+		return nil, err
+	}
+	s.proven, err = openProven(ctx, store, s.by())
 	return s, err
 }
 
@@ -193,55 +195,52 @@ func (t *tagged) promoted(set *manifest.Set, do func(m *manifest.Manifest, path 
 	}
 }
 
-// unsigned verifies the signatures of images that are on the canonical mirror, and reports those that have none of ours.
-func (t *tagged) unsigned(ctx context.Context, set *manifest.Set, parallel int, tell func(done, total int)) (cover finding.Coverage, found []finding.Finding) {
-	type image struct {
-		sealed
-		file string
-		line int
-	}
-	var all []image
+// unsigned verifies the signatures of images that are on the canonical mirror, and reports those that have none of ours, and
+// for each project how many have no record.
+func (t *tagged) unsigned(ctx context.Context, set *manifest.Set, parallel int, tell func(part string, done, total int)) (finding.Coverage, []finding.Finding) {
+	declared := map[string]finding.Finding{} // by image
+	var open []sealed
+	r := newReader(t.Registry, parallel, tell)
 	t.promoted(set, func(m *manifest.Manifest, path string, d manifest.Digest) {
 		l := t.listed[path]
 		s := sealed{path, d.Digest, l.Tags[attest.SignatureTag(d.Digest)]}
-		if cover.Units++; l.Full && t.seals.proven.has(s.key(), s.tagged) {
-			cover.Read++
+		if _, twice := declared[s.key()]; twice {
 			return
 		}
-		all = append(all, image{s, m.Images, d.Line})
-	})
-	cover.Part = "signatures"
-	var mu sync.Mutex
-	done := 0
-	pace.Each(all, parallel, func(_ int, i image) {
-		phases, err := t.seals.lacks(ctx, t.Registry, i.path, i.digest)
-		mu.Lock()
-		defer mu.Unlock()
-		done++
-		tell(done, len(all))
-		if err != nil {
-			cover.Gaps = append(cover.Gaps, audit.GapOf(t.mirror+"/"+i.key(), err))
+		declared[s.key()] = finding.Finding{Rule: promotion.RuleUnsigned, Object: m.Name, File: m.Images, Line: d.Line}
+		if l.Full && t.seals.proven.has(s.key(), s.tagged) {
+			r.cover.Units, r.cover.Read = r.cover.Units+1, r.cover.Read+1
 			return
 		}
-		cover.Read++
-		if len(phases) > 0 {
-			found = append(found, unsealed(i.key(), i.file, i.line, slices.Contains(phases, signPhase)))
+		open = append(open, s)
+	})
+	r.repairs = repairs{canonical: t.mirror, seal: &t.seals.seal, proven: t.seals.proven}
+	var found []finding.Finding
+	bare := map[string]int{}                                        // images without a record, by project
+	_ = r.verify(ctx, open, func(s sealed, signed, recorded bool) { // what was not asked when ctx ended is a gap
+		f := declared[s.key()]
+		if !recorded {
+			bare[f.Object]++
+		}
+		if !signed {
+			f.Severity, f.Object = finding.Error, s.key()
+			f.Message, f.Fix = "there is no signature of ours of it on the canonical mirror", "steward promote run --repair signs it"
+			found = append(found, f)
 		}
 	})
-	slices.SortFunc(cover.Gaps, byScope)
-	return cover, found
-}
-
-// unsealed is an image in production that lacks a signature of ours, or only the record of its promotion.
-func unsealed(image, file string, line int, signature bool) finding.Finding {
-	f := finding.Finding{
-		Rule: promotion.RuleUnsigned, Severity: finding.Warning, Object: image, File: file, Line: line,
-		Message: "there is no record of its promotion on the canonical mirror", Fix: "steward promote run --repair signs and records it",
+	for _, m := range set.Manifests {
+		if n := bare[m.Name]; n > 0 {
+			found = append(found, finding.Finding{
+				Rule: promotion.RuleUnsigned, Severity: finding.Info, Object: m.Name, File: m.Images,
+				Message: fmt.Sprintf("%s of those that were looked at without a record of ours of the promotion: something else brought them there", report.Number(n, "image")),
+				Fix:     "steward promote run --repair records those that staging still holds",
+			})
+		}
 	}
-	if signature {
-		f.Severity, f.Message = finding.Error, "there is no signature of ours of it on the canonical mirror"
+	if ctx.Err() != nil {
+		r.gap(t.mirror, ctx.Err())
 	}
-	return f
+	return r.covered("signatures"), found
 }
 
 func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry *tagged, b *buckets) error {
@@ -260,7 +259,7 @@ func (f *checkFlags) compare(cmd *cobra.Command, d declared, registry *tagged, b
 	}
 	found, cover := slices.Concat(d.said(), out.Findings), []finding.Coverage{out.Coverage}
 	if registry.seals != nil {
-		signed, lacking := registry.unsigned(cmd.Context(), d.set, f.parallel, func(done, total int) { progress.read("signatures", done, total) })
+		signed, lacking := registry.unsigned(cmd.Context(), d.set, f.parallel, progress.read)
 		progress.end()
 		cover, found = append(cover, signed), append(found, lacking...)
 	}

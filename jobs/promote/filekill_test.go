@@ -79,7 +79,7 @@ func TestFilesKill(t *testing.T) {
 	for kill := 0; kill < 2*killFiles; kill += 6 {
 		repo, stores, want := library(t)
 		state := "file://" + t.TempDir()
-		args := []string{"promote", "files", "--dir", repo, "--confirm", "--lock-for=1s", "-o", "json", "--state", state}
+		args := []string{"promote", "files", "--dir", repo, "--confirm", "--lock-for=3s", "-o", "json", "--state", state}
 		cmd := exec.Command("steward", args...)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

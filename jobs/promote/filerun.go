@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -42,7 +43,8 @@ type fileRun struct {
 	commit string // "" for a working tree
 	done   []func() error
 	loaded []fileTree
-	stores map[string]filestore.Store // by base
+	past   map[string]*manifest.FileSet // trees that were read, by commit and folder
+	stores map[string]filestore.Store   // by base
 
 	projects []*fileProject
 	// planned is what a preview would put into stores, which may be the source of a later tree.
@@ -56,7 +58,8 @@ type fileTree struct {
 	dir   string
 	set   *manifest.FileSet
 	since *manifest.FileSet // at --since: only what it does not declare is asked for
-	last  *manifest.FileSet // at the commit of which this tree was promoted last
+	// faulty are projects about which not everything is known: a file may be declared there that was not understood.
+	faulty map[string]bool
 }
 
 // fileProject is a project of one tree, and what became of it.
@@ -64,6 +67,7 @@ type fileProject struct {
 	*filestore.Project
 	tree     string
 	declared *manifest.FileProject
+	faulty   bool // as in its tree
 	scope    filestore.Scope
 	frozen   string
 	unread   bool
@@ -111,7 +115,7 @@ func (r *fileRun) open(ctx context.Context, store state.Store) error {
 		r.flags.trees = r.settings.FileTrees()
 	}
 	r.brake = brake{tree{dir: r.flags.dir, rev: r.flags.rev}, r.deps, scopesIn(config)}
-	r.stores, r.planned = map[string]filestore.Store{}, map[string]filestore.Held{}
+	r.stores, r.planned, r.past = map[string]filestore.Store{}, map[string]filestore.Held{}, map[string]*manifest.FileSet{}
 	r.coverage.Part = "stores"
 	if store != nil {
 		if err := r.openJournal(ctx, store); err != nil {
@@ -140,7 +144,7 @@ func (r *fileRun) openJournal(ctx context.Context, store state.Store) (err error
 func (r *fileRun) load(ctx context.Context) error {
 	var names []string
 	for _, dir := range r.flags.trees {
-		t := fileTree{dir: dir}
+		t := fileTree{dir: dir, faulty: map[string]bool{}}
 		var problems, old []finding.Finding
 		var err error
 		if t.set, problems, err = r.allowed(manifest.LoadFiles(r.files, dir)); err != nil {
@@ -149,20 +153,22 @@ func (r *fileRun) load(ctx context.Context) error {
 		if t.since, old, err = r.before(ctx, r.flags.since, dir); err != nil {
 			return err
 		}
-		if t.last, _, err = r.before(ctx, r.last.of(dir), dir); err != nil {
-			return err
-		}
 		known := map[string]bool{}
 		for _, p := range old {
 			known[p.Fingerprint()] = true
 		}
-		for _, p := range problems {
-			if p.Severity >= finding.Error && !known[p.Fingerprint()] && r.concerns(t.set, p.File) {
-				r.found = append(r.found, p)
-			}
-		}
 		for _, p := range t.set.Projects {
 			names = append(names, p.Name)
+		}
+		for _, f := range problems {
+			p := projectOf(t.set, f.File)
+			if f.Severity < finding.Error || p == nil {
+				continue
+			}
+			t.faulty[p.Name] = true
+			if r.wanted(p.Name) && !known[f.Fingerprint()] {
+				r.found = append(r.found, f)
+			}
 		}
 		r.loaded = append(r.loaded, t)
 	}
@@ -190,6 +196,9 @@ func (r *fileRun) before(ctx context.Context, commit, dir string) (*manifest.Fil
 	if commit == "" {
 		return nil, nil, nil
 	}
+	if set := r.past[commit+":"+dir]; set != nil {
+		return set, nil, nil
+	}
 	files, _, done, err := r.deps.OpenCommit(ctx, r.flags.dir, commit)
 	if err != nil {
 		return nil, nil, fmt.Errorf("commit %s, with which this one is compared: %w", commit, err)
@@ -202,6 +211,7 @@ func (r *fileRun) before(ctx context.Context, commit, dir string) (*manifest.Fil
 	if err != nil {
 		return nil, nil, fmt.Errorf("commit %s: %w", commit, err)
 	}
+	r.past[commit+":"+dir] = set
 	return set, problems, nil
 }
 
@@ -225,29 +235,34 @@ func (r *fileRun) wanted(project string) bool {
 	return len(r.flags.projects) == 0 || slices.Contains(r.flags.projects, project)
 }
 
-// concerns tells whether a file belongs to a chosen project.
-func (r *fileRun) concerns(set *manifest.FileSet, file string) bool {
-	return slices.ContainsFunc(set.Projects, func(p *manifest.FileProject) bool {
-		return r.wanted(p.Name) && (file == p.Stores || strings.Contains(file, "/manifests/"+p.Name+"/"))
-	})
+// projectOf is the project that a file belongs to; nil for none.
+func projectOf(set *manifest.FileSet, file string) *manifest.FileProject {
+	for _, p := range set.Projects {
+		if file == p.Stores || strings.HasPrefix(file, p.Lists+"/") {
+			return p
+		}
+	}
+	return nil
 }
 
 // trees does one tree after the other: the destinations of one may be the source of the next. An error is one of the
 // journal, after which nothing more is begun.
 func (r *fileRun) trees(ctx context.Context) error {
-	var others []*fileProject // that are not asked for
 	for _, t := range r.loaded {
 		for _, declared := range t.set.Projects {
-			p := &fileProject{tree: t.dir, declared: declared, scope: r.scopeOf(t, declared), failed: map[string][]error{}}
-			if r.wanted(declared.Name) {
-				r.projects = append(r.projects, p)
-			} else {
-				others = append(others, p)
+			if !r.wanted(declared.Name) {
+				continue
 			}
+			p := &fileProject{tree: t.dir, declared: declared, faulty: t.faulty[declared.Name], failed: map[string][]error{}}
+			var err error
+			if p.scope, err = r.scopeOf(ctx, t, p); err != nil {
+				return err
+			}
+			r.projects = append(r.projects, p)
 		}
 	}
 	if r.held != nil {
-		if err := r.intend(ctx, others); err != nil {
+		if err := r.intend(ctx); err != nil {
 			return err
 		}
 	}
@@ -260,18 +275,22 @@ func (r *fileRun) trees(ctx context.Context) error {
 }
 
 // scopeOf is what is looked at of a project: what changed, or all of it, and what earlier runs left. What may be overwritten
-// is what was declared since this tree was promoted last, whatever is looked at: a run between may have been missed.
-func (r *fileRun) scopeOf(t fileTree, p *manifest.FileProject) filestore.Scope {
+// is what was declared since this project was promoted last, whatever is looked at: a run between may have been missed.
+func (r *fileRun) scopeOf(ctx context.Context, t fileTree, p *fileProject) (filestore.Scope, error) {
 	s := filestore.Scope{Before: filestore.Before{}}
 	if t.since != nil {
-		s = filestore.Since(t.since.Project(p.Name), p)
+		s = filestore.Since(t.since.Project(p.declared.Name), p.declared)
+	}
+	last, _, err := r.before(ctx, r.last.of(p.name()), t.dir)
+	if err != nil {
+		return s, err
 	}
 	may := filestore.Before{}
-	if t.last != nil {
-		may = filestore.Since(t.last.Project(p.Name), p).Before
+	if last != nil {
+		may = filestore.Since(last.Project(p.declared.Name), p.declared).Before
 	}
-	for _, left := range r.left(t.dir, p) {
-		f, declared := p.File(left.Path)
+	for _, left := range r.left(p) {
+		f, declared := p.declared.File(left.Path)
 		switch {
 		case left.Path == everything:
 			s.Names = nil
@@ -286,48 +305,62 @@ func (r *fileRun) scopeOf(t fileTree, p *manifest.FileProject) filestore.Scope {
 		s.Look(name)
 		s.Before.Add(name, sums...)
 	}
-	return s
+	return s, nil
 }
 
 // left is what earlier runs left of a project.
-func (r *fileRun) left(dir string, p *manifest.FileProject) []pending {
+func (r *fileRun) left(p *fileProject) []pending {
 	if r.journal == nil {
 		return nil
 	}
-	return r.journal.of(path.Join(dir, p.Name))
+	return r.journal.of(p.name())
 }
 
 // intend writes down what this run is about to do before its commit counts as the last one: a later run would not look
-// for it. Of projects that are not asked for it writes down what may be overwritten.
-func (r *fileRun) intend(ctx context.Context, others []*fileProject) error {
+// for it.
+func (r *fileRun) intend(ctx context.Context) error {
 	for _, p := range r.projects {
 		if p.scope.Names == nil {
 			r.begin(p, pending{Path: everything})
 		}
-		r.promise(p, func(name string) bool { return p.scope.Names != nil && p.scope.Names[name] })
-	}
-	for _, p := range others {
-		r.promise(p, func(string) bool { return false })
-	}
-	for _, p := range slices.Concat(r.projects, others) {
+		r.promise(p)
 		if len(r.journal.of(p.name())) > 0 {
 			if err := r.journal.save(ctx, p.name()); err != nil {
 				return err
 			}
 		}
 	}
-	return r.journal.begin(ctx, r.last.next(r.commit, r.deps.now().UTC(), r.flags.trees))
+	return r.journal.begin(ctx, r.next())
 }
 
-// promise writes down files that are looked at, and all that may be overwritten. What was declared otherwise goes.
-func (r *fileRun) promise(p *fileProject, also func(name string) bool) {
+// next is what stands in the journal as promoted last. A project that is not asked for, or is faulty, stays at the commit at
+// which it was: what it declared then may be overwritten by what it declares when it is promoted again.
+func (r *fileRun) next() applied {
+	next := applied{r.commit, r.deps.now().UTC(), maps.Clone(r.last.Projects)}
+	if next.Projects == nil {
+		next.Projects = map[string]string{}
+	}
+	for _, t := range r.loaded {
+		for _, p := range t.set.Projects {
+			name := path.Join(t.dir, p.Name)
+			if next.Projects[name] = r.last.of(name); r.wanted(p.Name) && !t.faulty[p.Name] {
+				next.Projects[name] = r.commit
+			}
+		}
+	}
+	return next
+}
+
+// promise writes down files that are looked at, and all that may be overwritten. What was declared otherwise goes, unless
+// it may be that what is declared now was not understood.
+func (r *fileRun) promise(p *fileProject) {
 	for _, left := range r.journal.of(p.name()) {
-		if f, declared := p.declared.File(left.Path); left.Path != everything && p.declared.Whole && (!declared || f.SHA256 != left.Digest) {
+		if f, declared := p.declared.File(left.Path); left.Path != everything && !p.faulty && (!declared || f.SHA256 != left.Digest) {
 			r.journal.put(p.name(), left.done(copyPhase))
 		}
 	}
 	for _, f := range p.declared.Files {
-		if before := p.scope.Before[f.Name]; len(before) > 0 || also(f.Name) {
+		if before := p.scope.Before[f.Name]; len(before) > 0 || p.scope.Names != nil && p.scope.Names[f.Name] {
 			r.begin(p, pending{Path: f.Name, Digest: f.SHA256, Before: before})
 		}
 	}
@@ -489,7 +522,9 @@ func (r *fileRun) settle(ctx context.Context, p *fileProject) error {
 		faulty[strings.TrimPrefix(f.Object, p.Name+"/")] = true
 	}
 	for _, left := range r.journal.of(p.name()) {
-		held := len(p.failed[left.Path]) > 0 || len(left.Before) > 0 && faulty[left.Path]
+		f, declared := p.declared.File(left.Path)
+		unclear := p.faulty && (!declared || f.SHA256 != left.Digest)
+		held := unclear || len(p.failed[left.Path]) > 0 || len(left.Before) > 0 && faulty[left.Path]
 		if left.Path == everything && len(p.failed) == 0 || left.Path != everything && !held {
 			r.journal.put(p.name(), left.done(copyPhase))
 		}

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"time"
 
@@ -36,6 +35,8 @@ type pending struct {
 	Tags   []string `json:"tags,omitempty"`
 	Phases []string `json:"phases"` // that are left, in their order
 	Commit string   `json:"commit"` // that promoted it
+	// Found says that it was found in production: no run of ours is known to have brought it there.
+	Found bool `json:"found,omitempty"`
 	// Before has the sha256 of what a file may overwrite; files only.
 	Before []string `json:"before,omitempty"`
 }
@@ -64,28 +65,16 @@ const journalVersion = 1
 type applied struct {
 	Commit string    `json:"commit"`
 	At     time.Time `json:"at"`
-	// Trees are the last commits of single trees, where a run does some of several.
-	Trees map[string]string `json:"trees,omitempty"`
+	// Projects are the last commits of single ones, TREE/PROJECT, where a run does some of several; files only.
+	Projects map[string]string `json:"projects,omitempty"`
 }
 
-// of is the last commit of a tree; "" for none.
-func (a applied) of(tree string) string {
-	if a.Trees == nil {
+// of is the last commit of a project; "" for none.
+func (a applied) of(project string) string {
+	if a.Projects == nil {
 		return a.Commit
 	}
-	return a.Trees[tree]
-}
-
-// next is what stands there when a commit of some trees begins.
-func (a applied) next(commit string, now time.Time, trees []string) applied {
-	next := applied{commit, now, maps.Clone(a.Trees)}
-	if next.Trees == nil {
-		next.Trees = map[string]string{}
-	}
-	for _, t := range trees {
-		next.Trees[t] = commit
-	}
-	return next
+	return a.Projects[project]
 }
 
 // journal is what runs leave for later ones. Whoever holds the lock is the only writer.
@@ -148,6 +137,8 @@ func (j *journal) put(project string, p pending) {
 func (j *journal) add(project string, p pending) {
 	if before, known := j.projects[project][p.key()]; known {
 		p.Tags, p.Phases = union(before.Tags, p.Tags), union(before.Phases, p.Phases)
+		p.Found = p.Found && before.Found
+		p.Source, p.Commit = cmp.Or(before.Source, p.Source), cmp.Or(before.Commit, p.Commit) // how it came into production first
 		order := allPhases()
 		slices.SortFunc(p.Phases, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) })
 	}

@@ -62,13 +62,13 @@ func TestJournal(t *testing.T) {
 	if j, err = openJournal(t.Context(), s, kept); err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(j.of("Odd Name")); got != "[{x sha256:1  [] [copy sign]  []} {y sha256:2  [] [sign]  []}]" {
+	if got := fmt.Sprint(j.of("Odd Name")); got != "[{x sha256:1  [] [copy sign]  false []} {y sha256:2  [] [sign]  false []}]" {
 		t.Errorf("left: %s", got)
 	}
 	for _, p := range j.of("p") {
 		j.put("p", p.done("sign"))
 	}
-	if got := fmt.Sprint(j.of("p")); got != "[{x sha256:1  [] [copy]  []}]" {
+	if got := fmt.Sprint(j.of("p")); got != "[{x sha256:1  [] [copy]  false []}]" {
 		t.Errorf("left: %s", got)
 	}
 	j.put("p", j.of("p")[0].done("copy"))

@@ -74,7 +74,7 @@ type program struct {
 
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
-	p := &program{cmd: exec.Command("steward", append([]string{"promote", "run", "--confirm", "--lock-for=1s", "--rate=10000", "-o", "json"}, args...)...)}
+	p := &program{cmd: exec.Command("steward", append([]string{"promote", "run", "--confirm", "--lock-for=3s", "--rate=10000", "-o", "json"}, args...)...)}
 	disk := t.TempDir()
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = disk, &p.stdout, &p.stderr
 	p.cmd.Env = append(os.Environ(), "TMPDIR="+disk)
@@ -234,5 +234,36 @@ func TestInterrupt(t *testing.T) {
 	left := missing(t, r, want)
 	if copied := start(t, "--dir="+dir, "--registry=*="+r.address(), "--state=file://"+state).finish(t); copied != left || left == 0 {
 		t.Errorf("%d copied, %d were missing", copied, left)
+	}
+}
+
+// TestInterruptedRunKeepsWhatItVerified (SIGN-7): what was verified before a SIGTERM is not verified again.
+func TestInterruptedRunKeepsWhatItVerified(t *testing.T) {
+	r := newRegistries()
+	defer r.server.Close()
+	dir, _ := community(t, r)
+	keys, state := t.TempDir(), t.TempDir()
+	if err := keyPair(filepath.Join(keys, "prod")); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--dir=" + dir, "--registry=*=" + r.address(), "--sign-key=" + filepath.Join(keys, "prod.key")}
+	start(t, append(args, "--state=file://"+t.TempDir())...).finish(t)
+	r.heal()
+	args = append(args, "--repair", "--state=file://"+state)
+	start(t, args...).finish(t)
+	whole, signed := r.count("", ""), filepath.Join(state, "promote/signed.json")
+	if err := os.Remove(signed); err != nil {
+		t.Fatal(err)
+	}
+	r.heal()
+	reached := r.waitFor(t.Context(), whole*9/10)
+	p := start(t, args...)
+	<-reached
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.cmd.Wait() // with whatever code: it may have been done
+	if _, err := os.Stat(signed); err != nil {
+		t.Errorf("nothing is kept: %v", err)
 	}
 }

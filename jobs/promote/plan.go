@@ -103,6 +103,7 @@ type planned struct {
 	coverage []finding.Coverage // none where an inventory was read
 	findings []finding.Finding
 	lacking  []lacking // where it was looked for
+	sealed   []sealed  // of which it is not known whether they are signed
 }
 
 // make reads what is declared and what is there, and compares.
@@ -132,7 +133,7 @@ func (f *planFlags) compare(ctx context.Context, d declared, registry Registry, 
 		r := newReader(registry, f.parallel, progress.read)
 		r.repairs = f.repairs
 		cover, err = r.compare(ctx, c)
-		p.coverage, p.lacking = []finding.Coverage{cover}, r.lacking
+		p.coverage, p.lacking, p.sealed = []finding.Coverage{cover}, r.lacking, r.sealed
 		progress.end()
 	}
 	if err != nil {

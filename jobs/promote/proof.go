@@ -21,8 +21,7 @@ import (
 type seal struct {
 	verifier             attest.Verifier
 	canonical, reference string
-	old                  bool   // under the tag sha256-HEX.sig as well
-	by                   string // key and identity, as the settings have them
+	old                  bool // under the tag sha256-HEX.sig as well
 }
 
 // signed tells whether a digest has a signature of ours in the old layout.
@@ -52,39 +51,38 @@ func (s seal) bundled(ctx context.Context, reg copier.Source, repository, digest
 	return kinds, err
 }
 
-// lacks returns the phases that an image of the canonical mirror has not been through. What stands under the tag for
-// signatures may have come from staging, so it is verified. Where that layout is made, it is what counts: others signed
+// look tells whether an image of the canonical mirror is signed by us, and its promotion recorded. What stands under the tag
+// for signatures may have come from staging, so it is verified. Where that layout is made, it is what counts: others signed
 // production in it alone.
-func (s seal) lacks(ctx context.Context, reg copier.Source, path, digest string) (phases []string, err error) {
+func (s seal) look(ctx context.Context, reg copier.Source, path, digest string) (signed, recorded bool, err error) {
 	repository := s.canonical + "/" + path
 	kinds, err := s.bundled(ctx, reg, repository, digest)
 	if err != nil {
-		return nil, err
+		return false, false, err
 	}
-	signed := slices.Contains(kinds, attest.SignatureType)
+	signed, recorded = slices.Contains(kinds, attest.SignatureType), slices.Contains(kinds, attest.PromotionType)
 	if s.old {
-		if signed, err = s.signed(ctx, reg, repository, attest.Payload{Reference: s.reference + "/" + path, Digest: digest}); err != nil {
-			return nil, err
-		}
+		signed, err = s.signed(ctx, reg, repository, attest.Payload{Reference: s.reference + "/" + path, Digest: digest})
 	}
-	if !signed {
-		phases = append(phases, signPhase)
-	}
-	if !slices.Contains(kinds, attest.PromotionType) {
-		phases = append(phases, attestPhase)
-	}
-	return phases, nil
+	return signed, recorded, err
+}
+
+// by tells seals apart: what was verified of one means nothing for another.
+func (s seal) by() string {
+	return fmt.Sprintf("%s for %s on %s", s.verifier.Whom(), s.reference, s.canonical)
 }
 
 // provenKey is where it stands which images were found to be signed.
 const provenKey = "promote/signed.json"
 
-// proven remembers which images were found to be signed, so that each is looked at once. It is safe for concurrent use.
+// proven remembers which images were found to be signed in the layout of the tag sha256-HEX.sig, so that each is looked at
+// once. What the tag stands for tells whether it still holds; nothing tells that of bundles, which are looked at each time.
+// It is safe for concurrent use.
 type proven struct {
-	by string // who is to have signed them
+	by string // whose signatures, under which name
 
 	mu      sync.Mutex
-	images  map[string]string // PATH@DIGEST to the manifest under the tag for signatures, "" where none counts
+	images  map[string]string // PATH@DIGEST to the manifest that its tag for signatures stood for
 	changed bool
 }
 
@@ -121,20 +119,20 @@ func (p *proven) has(image, tagged string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	was, known := p.images[image]
-	return known && was == tagged
+	return known && tagged != "" && was == tagged
 }
 
 func (p *proven) add(image, tagged string) {
+	if tagged == "" {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.images[image], p.changed = tagged, true
 }
 
-// save writes what was found; p may be nil.
+// save writes what was found.
 func (p *proven) save(ctx context.Context, store state.Store) error {
-	if p == nil {
-		return nil
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.changed {
@@ -147,5 +145,6 @@ func (p *proven) save(ctx context.Context, store state.Store) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", provenKey, err)
 	}
+	p.changed = false
 	return nil
 }

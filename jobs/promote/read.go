@@ -35,7 +35,7 @@ type reader struct {
 	hosts   map[string]*hostState
 	cover   finding.Coverage
 	lacking []lacking
-	sealed  []sealed // of which it is to be found out whether they are signed
+	sealed  []sealed // of which it is not known whether they are signed
 }
 
 // repairs is what is looked for in images that are there. The zero value is nothing.
@@ -69,7 +69,7 @@ type hostState struct {
 
 func newReader(registry Registry, parallel int, tell func(part string, done, total int)) *reader {
 	return &reader{
-		registry: registry, parallel: parallel, tell: tell, hosts: map[string]*hostState{}, cover: finding.Coverage{Part: "repositories"},
+		registry: registry, parallel: parallel, tell: tell, hosts: map[string]*hostState{},
 	}
 }
 
@@ -85,19 +85,19 @@ func (r *reader) compare(ctx context.Context, c *promotion.Comparison) (finding.
 		r.source(ctx, c, need)
 		return nil
 	})
-	if err == nil && len(r.sealed) > 0 {
-		err = each(ctx, r, "signatures", r.sealed, func(s sealed) error {
-			r.look(ctx, s)
-			return nil
-		})
-	}
+	return r.covered("repositories"), err
+}
+
+// covered is what was read by the end, with a gap for each host that was given up.
+func (r *reader) covered(what string) finding.Coverage {
 	for host, s := range r.hosts {
 		if s.skipped > 0 {
-			r.gap(host, audit.Fail(finding.Unavailable, "after %d failures in a row %d repositories were not asked", giveUp, s.skipped))
+			r.gap(host, audit.Fail(finding.Unavailable, "after %d failures in a row %d %s were not asked", giveUp, s.skipped, what))
 		}
 	}
 	slices.SortFunc(r.cover.Gaps, byScope)
-	return r.cover, err
+	r.cover.Part = what
+	return r.cover
 }
 
 func byScope(a, b finding.Gap) int { return strings.Compare(a.Scope, b.Scope) }
@@ -228,23 +228,31 @@ func (r *reader) missing(repo promotion.Repository, l manifest.Listing) {
 	}
 }
 
-// look finds out whether an image is signed, and remembers it where it is.
-func (r *reader) look(ctx context.Context, s sealed) {
-	var phases []string
-	asked, err := r.ask(manifest.HostOf(r.repairs.canonical), func() (err error) {
-		phases, err = r.repairs.seal.lacks(ctx, r.registry, s.path, s.digest)
-		return err
+// verify finds out which images are signed, remembers those that are, and passes on those that lack something. An error is
+// the end of ctx.
+func (r *reader) verify(ctx context.Context, list []sealed, lacks func(s sealed, signed, recorded bool)) error {
+	return each(ctx, r, "signatures", list, func(s sealed) error {
+		var signed, recorded bool
+		asked, err := r.ask(manifest.HostOf(r.repairs.canonical), func() (err error) {
+			signed, recorded, err = r.repairs.seal.look(ctx, r.registry, s.path, s.digest)
+			return err
+		})
+		if !asked || err != nil {
+			if asked && ctx.Err() == nil {
+				r.gap(r.repairs.canonical+"/"+s.key(), fmt.Errorf("signatures: %w", err))
+			}
+			return nil
+		}
+		if signed && r.repairs.seal.old {
+			r.repairs.proven.add(s.key(), s.tagged)
+		}
+		if !signed || !recorded {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			lacks(s, signed, recorded)
+		}
+		return nil
 	})
-	switch {
-	case asked && err != nil:
-		r.gap(r.repairs.canonical+"/"+s.key(), fmt.Errorf("signatures: %w", err))
-	case asked && len(phases) == 0:
-		r.repairs.proven.add(s.key(), s.tagged)
-	case asked:
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.lacking = append(r.lacking, lacking{s.path, s.digest, phases})
-	}
 }
 
 // list reads a repository. Where lists do not tell digests, the declared tags and digests are

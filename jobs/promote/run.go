@@ -74,7 +74,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.state, "state", "", "where the lock, the last commit and what is left are kept: file:///DIR or gs://BUCKET/PREFIX; needed with --confirm")
 	flags.DurationVar(&f.lockFor, "lock-for", time.Minute, "how long the lock of a run that died is respected, and waited for")
 	flags.StringSliceVar(&f.phases, "phases", nil, "what is done, of "+strings.Join(allPhases(), ", ")+"; what is not stays to be done; default all that can be")
-	flags.BoolVar(&f.repair, "repair", false, "sign and attest also what is in production already and has no signature under its tag, and bring blobs that buckets lack")
+	flags.BoolVar(&f.repair, "repair", false, "sign and record also what is in production already without a signature or record of ours, and bring blobs that buckets lack")
 	f.keys.register(cmd)
 	flags.StringVar(&f.spool, "spool", "", "directory for layers on their way; default the system's for temporary files")
 	flags.BoolVar(&f.attached, "attached", true, "take along what is attached to an image in its source: signatures, attestations, bills of materials")
@@ -184,11 +184,7 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 	if err != nil {
 		return err
 	}
-	last, err := j.last(ctx)
-	if err != nil {
-		return err
-	}
-	if err := f.refuseOlder(ctx, deps, last.Commit, d.commit); err != nil {
+	if err := f.catchUp(ctx, deps, j, &d); err != nil {
 		return err
 	}
 	b, closed, err := f.buckets(ctx, deps, d)
@@ -216,10 +212,7 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 		return err
 	}
 	r.coverage = append(r.coverage, cover...)
-	if err := f.repairs.proven.save(ctx, store); err != nil {
-		return err
-	}
-	r.mend()
+	r.mend(r.lacking)
 	if err := r.intend(ctx); err != nil {
 		return err
 	}
@@ -232,6 +225,22 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 		return lost // another run is at it: nothing of this one is written
 	}
 	return f.conclude(cmd, r.result(started, deps.now(), ctx.Err() != nil), failed)
+}
+
+// catchUp compares with the last commit that was promoted: an older one is refused, and what was declared since is looked at
+// as well, because the run for a commit between may have been missed.
+func (f *runFlags) catchUp(ctx context.Context, deps Deps, j *journal, d *declared) error {
+	last, err := j.last(ctx)
+	if err != nil || last.Commit == "" {
+		return err
+	}
+	if err := f.refuseOlder(ctx, deps, last.Commit, d.commit); err != nil || f.since == "" {
+		return err
+	}
+	if _, err := f.changed(ctx, deps, d, last.Commit); err != nil {
+		return fmt.Errorf("commit %s, the last that was promoted: %w", last.Commit, err)
+	}
+	return nil
 }
 
 // buckets opens those of the settings.
@@ -273,19 +282,25 @@ func (f *runFlags) runner(ctx context.Context, deps Deps, j *journal, d declared
 	if b != nil {
 		b.copier = copier.New(registry, b, opts)
 	}
-	return r, f.repairsOf(ctx, store, signing, b, d)
+	signs := slices.Contains(chosen, signPhase) || slices.Contains(chosen, attestPhase)
+	if f.repair {
+		r.mender, err = f.menderOf(ctx, store, signing, signs, d)
+		f.repairs = r.mender.repairs
+		f.repairs.buckets = b
+	}
+	return r, err
 }
 
-// repairsOf says what is looked for in what is in production already.
-func (f *runFlags) repairsOf(ctx context.Context, store state.Store, s *signing, b *buckets, d declared) (err error) {
-	if !f.repair {
-		return nil
+// menderOf says what is looked for in what is in production already.
+func (f *runFlags) menderOf(ctx context.Context, store state.Store, s *signing, signs bool, d declared) (m mender, err error) {
+	m = mender{repairs: repairs{canonical: canonicalMirror(d.promotion(), d.set)}, store: store, parallel: f.parallel}
+	if s.signer == nil || !signs {
+		return m, nil
 	}
-	f.repairs = repairs{canonical: canonicalMirror(d.promotion(), d.set), buckets: b}
-	if s.signer == nil {
-		return nil
+	if err := nowhere(m.canonical, d.set); err != nil {
+		return m, err
 	}
-	f.repairs.seal = &s.seal
-	f.repairs.proven, err = openProven(ctx, store, s.by)
-	return err
+	m.seal = &s.seal
+	m.proven, err = openProven(ctx, store, s.by())
+	return m, err
 }

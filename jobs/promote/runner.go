@@ -40,6 +40,7 @@ type runner struct {
 	brake    brake
 	copier   *copier.Copier
 	signing  *signing // nil: nobody signs, and nobody looks at signatures
+	mender   mender
 	progress *progress
 	copying  bool     // the copy is one of the phases that were chosen
 	phases   []phase  // those after it that were chosen
@@ -88,6 +89,9 @@ func (r *runner) run(ctx context.Context) error {
 	if err := r.settle(ctx); err != nil {
 		return err
 	}
+	if err := r.verify(ctx); err != nil {
+		return err
+	}
 	for _, p := range r.phases {
 		if err := r.follow(ctx, p); err != nil {
 			return err
@@ -103,6 +107,11 @@ func (r *runner) of(m *manifest.Manifest) *projectResult {
 		r.results[m.Name] = p
 	}
 	return p
+}
+
+// inScope tells whether a project is one of those that were asked for.
+func (r *runner) inScope(m *manifest.Manifest) bool {
+	return r.scope == nil || r.scope.Projects == nil || r.scope.Projects[m.Name]
 }
 
 // copyAll copies piece by piece. Small projects go together, so that none waits for the
@@ -254,30 +263,9 @@ func (r *runner) intend(ctx context.Context) error {
 	return nil
 }
 
-// mend puts what is in production and lacks something into the journal, for the phases behind the copy.
-func (r *runner) mend() {
-	for _, l := range r.lacking {
-		image := r.set.Image(l.path)
-		if image == nil {
-			continue
-		}
-		for _, part := range image.Parts {
-			left := pending{Path: l.path, Digest: l.digest, Source: part.Manifest.Source + "/" + part.Entry.Name, Commit: r.commit, Phases: l.phases}
-			if before, known := r.journal.projects[part.Manifest.Name][left.key()]; known {
-				left.Commit = before.Commit
-			}
-			inScope := r.scope == nil || r.scope.Projects == nil || r.scope.Projects[part.Manifest.Name]
-			if inScope && slices.ContainsFunc(part.Entry.Digests, func(d manifest.Digest) bool { return d.Digest == l.digest }) {
-				r.journal.add(part.Manifest.Name, left)
-				break
-			}
-		}
-	}
-}
-
 func (r *runner) beginUnknown(image *manifest.Image, digests map[string][]int) {
 	for _, part := range image.Parts {
-		if r.scope.Projects != nil && !r.scope.Projects[part.Manifest.Name] {
+		if !r.inScope(part.Manifest) {
 			continue
 		}
 		for _, d := range part.Entry.Digests {
@@ -351,7 +339,7 @@ func (r *runner) settle(ctx context.Context) error {
 	missing, held := r.objects()
 	var errs []error
 	for _, m := range r.set.Manifests {
-		if r.scope != nil && r.scope.Projects != nil && !r.scope.Projects[m.Name] {
+		if !r.inScope(m) || r.compared.Broken(m) {
 			continue
 		}
 		changed := false
@@ -406,7 +394,7 @@ func declares(set *manifest.Set, m *manifest.Manifest, left pending) bool {
 // follow does a later phase for all images that are in production and lack it.
 func (r *runner) follow(ctx context.Context, p phase) error {
 	for _, m := range r.set.Manifests {
-		if r.scope != nil && r.scope.Projects != nil && !r.scope.Projects[m.Name] {
+		if !r.inScope(m) || r.compared.Broken(m) {
 			continue
 		}
 		var images []pending

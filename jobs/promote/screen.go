@@ -14,6 +14,7 @@ import (
 
 	"sigs.k8s.io/steward/internal/attest"
 	"sigs.k8s.io/steward/internal/finding"
+	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/pace"
 	"sigs.k8s.io/steward/internal/plan"
 	"sigs.k8s.io/steward/internal/promotion"
@@ -27,11 +28,11 @@ func (r *runner) screen(ctx context.Context) {
 		return
 	}
 	for _, p := range r.projects {
-		at := slices.IndexFunc(r.signing.believed, func(b believed) bool { return b.For(p.Manifest.Name) })
-		if at < 0 {
+		rule := r.signing.rule(p.Manifest)
+		if rule == nil {
 			continue
 		}
-		refused := r.judge(ctx, p, r.signing.believed[at])
+		refused := r.judge(ctx, p, *rule)
 		waits := func(s plan.Step[promotion.Copy]) bool { return refused[s.Change.Source+"@"+s.Change.Digest] }
 		for _, s := range p.Plan.Steps {
 			if waits(s) {
@@ -40,6 +41,16 @@ func (r *runner) screen(ctx context.Context) {
 		}
 		p.Plan = p.Plan.Only(func(s plan.Step[promotion.Copy]) bool { return !waits(s) })
 	}
+}
+
+// rule is the first rule about the staging images of a project; nil for none.
+func (s *signing) rule(m *manifest.Manifest) *believed {
+	for i := range s.believed {
+		if s.believed[i].For(m.Name) {
+			return &s.believed[i]
+		}
+	}
+	return nil
 }
 
 // judge returns the images of a project that are not to be copied. What comes from a mirror, because staging has lost it,
@@ -58,7 +69,7 @@ func (r *runner) judge(ctx context.Context, p *promotion.Project, rule believed)
 		_, err := rule.screen(ctx, r.registry, c.Source, c.Digest)
 		mu.Lock()
 		defer mu.Unlock()
-		if f, held := verdict(rule, p, c, err); f != nil {
+		if f, held := verdict(rule, p.Manifest, c, err); f != nil {
 			r.found = append(r.found, *f)
 			refused[key] = held
 		}
@@ -67,13 +78,13 @@ func (r *runner) judge(ctx context.Context, p *promotion.Project, rule believed)
 }
 
 // verdict is what a look at signatures means: nothing, or a finding, and whether the image waits.
-func verdict(rule believed, p *promotion.Project, c promotion.Copy, err error) (f *finding.Finding, held bool) {
+func verdict(rule believed, m *manifest.Manifest, c promotion.Copy, err error) (f *finding.Finding, held bool) {
 	missing := errors.Is(err, errUnsigned)
 	if err == nil || missing && rule.Missing() == settings.UnsignedAllow {
 		return nil, false
 	}
 	f = &finding.Finding{
-		Rule: promotion.RuleSigner, Severity: finding.Error, Object: c.Path + "@" + c.Digest, File: p.Manifest.Images, Line: c.Line,
+		Rule: promotion.RuleSigner, Severity: finding.Error, Object: c.Path + "@" + c.Digest, File: m.Images, Line: c.Line,
 		Fix: "sign it as the rule says (promotion.signed-by in steward.yaml), and run again",
 	}
 	switch {

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 //	holds REF [NAME]         want the tag to stand for the image, with all its layers; ! holds REF: nothing
 //	keypair NAME...          write NAME.key and NAME.pub
 //	signs NAME REPOSITORY DIGEST REFERENCE  sign an image there with NAME.key, as others do
+//	many N NAME REPOSITORY DIGEST REFERENCE  the same, so many times
 //	signed NAME REPOSITORY DIGEST  print how many signatures by NAME.pub it has, as OLD BUNDLES RECORDS
 //	job CODE NAME [ARG...]   run in repo what config/prow has for a ProwJob, with its bucket of state at $WORK/state, and want that exit code
 //	down HOST...             these fail from now on; without any, none does, and requests are forgotten
@@ -74,7 +75,14 @@ func TestScripts(t *testing.T) {
 		},
 		"job":    func(ts *testscript.TestScript, _ bool, args []string) { shipped(ts, commands["exits"], args) },
 		"signed": func(ts *testscript.TestScript, _ bool, args []string) { signed(ts, of(ts), args) },
-		"signs":  func(ts *testscript.TestScript, _ bool, args []string) { signs(ts, of(ts), args) },
+		"many": func(ts *testscript.TestScript, _ bool, args []string) {
+			n, err := strconv.Atoi(args[0])
+			ts.Check(err)
+			for range n {
+				signs(ts, of(ts), args[1:])
+			}
+		},
+		"signs": func(ts *testscript.TestScript, _ bool, args []string) { signs(ts, of(ts), args) },
 		"down": func(ts *testscript.TestScript, _ bool, hosts []string) {
 			of(ts).heal()
 			for _, h := range hosts {

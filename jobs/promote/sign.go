@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -82,25 +83,39 @@ func (f *runFlags) signing(ctx context.Context, deps Deps, d declared) (*signing
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
-	s.seal = sealOf(p, d.set, key, s.signer.Verifier())
+	s.seal = sealOf(p, d.set, s.signer.Verifier())
 	return s, nil
 }
 
-// sealOf is how production is signed by a key.
-func sealOf(p settings.Promotion, set *manifest.Set, key string, v attest.Verifier) seal {
+// sealOf is how production is signed by somebody.
+func sealOf(p settings.Promotion, set *manifest.Set, v attest.Verifier) seal {
 	canonical := canonicalMirror(p, set)
-	return seal{v, canonical, cmp.Or(p.Signing.Reference, canonical), p.Signing.Old(), fmt.Sprintf("%s %+v", key, p.Signing.Identity)}
+	return seal{v, canonical, cmp.Or(p.Signing.Reference, canonical), p.Signing.Old()}
 }
 
-// canonicalMirror is the one that has the signatures (SIGN-2); "" where there is no mirror at all.
+// canonicalMirror is the one that has the signatures (SIGN-2); "" where there is no mirror at all. Settings may name a place
+// above it.
 func canonicalMirror(p settings.Promotion, set *manifest.Set) string {
-	if p.Signing.Canonical != "" {
-		return p.Signing.Canonical
+	all := slices.Concat([]string{p.Signing.Canonical}, p.Mirrors, set.Mirrors)
+	first := slices.IndexFunc(all, func(m string) bool { return m != "" })
+	if first < 0 {
+		return ""
 	}
-	if all := slices.Concat(p.Mirrors, set.Mirrors); len(all) > 0 {
-		return all[0]
+	for _, m := range set.Mirrors {
+		if strings.HasPrefix(m+"/", all[first]+"/") {
+			return m
+		}
 	}
-	return ""
+	return all[first]
+}
+
+// nowhere says that nothing is promoted to the mirror that has the signatures, so that none would ever be found; nil where
+// something is.
+func nowhere(canonical string, set *manifest.Set) error {
+	if len(set.Mirrors) == 0 || slices.Contains(set.Mirrors, canonical) {
+		return nil
+	}
+	return fmt.Errorf("promotion.signing: no manifest promotes to %s, the mirror that is to have the signatures; they name %s", canonical, strings.Join(set.Mirrors, ", "))
 }
 
 // byPath does something for every image, repository by repository.
@@ -206,6 +221,9 @@ func (s *signing) attest(ctx context.Context, w work, images []pending) []error 
 		if err != nil {
 			return err
 		}
+		if known, err := p.sourceKnown(ctx, w.registry); err != nil || !known {
+			return err
+		}
 		return s.bundle(ctx, w.registry, repository, p.Digest, attest.PromotionType, func() ([]byte, error) {
 			who, err := approvers()
 			if err != nil {
@@ -217,6 +235,19 @@ func (s *signing) attest(ctx context.Context, w work, images []pending) []error 
 			}, reference)
 		})
 	})
+}
+
+// sourceKnown tells whether a record can say where an image came from. Of one that was found in production, and that its
+// source does not hold, nobody knows, and nothing is written down.
+func (p pending) sourceKnown(ctx context.Context, reg Registry) (bool, error) {
+	if !p.Found {
+		return true, nil
+	}
+	_, err := reg.Resolve(ctx, p.Source, p.Digest)
+	if errors.Is(err, manifest.ErrNoManifest) || errors.Is(err, manifest.ErrNoRepository) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // approvers are who may approve a file by OWNERS at the commit, read once.

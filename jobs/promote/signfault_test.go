@@ -26,7 +26,7 @@ import (
 const (
 	signedMirror   = "us-docker.pkg.dev/prod/images"
 	wantSignatures = "1 1 1, 1 1 0, 1 1 0" // as signatures counts them; a record is of the index
-	phaseRequests  = 83                    // of a run that nothing disturbs
+	phaseRequests  = 84                    // of a run that nothing disturbs
 )
 
 // unsignedProduction is an image of two platforms that is in production, and lacks all that the phases behind the copy make.
@@ -45,6 +45,9 @@ func produce(t *testing.T) *unsignedProduction {
 	t.Cleanup(u.server.Close)
 	digest, err := u.push(signedMirror+"/tool", 1, "v1")
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.push("us-docker.pkg.dev/staging/tools/tool", 1); err != nil { // so that a record can say where it is from
 		t.Fatal(err)
 	}
 	index, err := image(1)
@@ -80,7 +83,7 @@ func produce(t *testing.T) *unsignedProduction {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	u.args = []string{"promote", "run", "--confirm", "--repair", "--rate=10000", "--lock-for=1s", "--artifacts=", "--dir=" + u.dir,
+	u.args = []string{"promote", "run", "--confirm", "--repair", "--rate=10000", "--lock-for=3s", "--artifacts=", "--dir=" + u.dir,
 		"--config=" + filepath.Join(u.dir, "steward.yaml"), "--state=file://" + t.TempDir(), "--registry=*=" + u.address()}
 	return u
 }

@@ -112,19 +112,27 @@ func (t *tree) load(ctx context.Context, deps Deps, d *declared) (err error) {
 	if t.since == "" {
 		return nil
 	}
-	base, problems, err := t.base(ctx, deps, d.config)
-	if err != nil {
-		return fmt.Errorf("flag --since: %w", err)
-	}
 	if d.scope == nil {
 		d.scope = &promotion.Scope{}
 	}
-	d.scope.Since(base, d.set)
+	problems, err := t.changed(ctx, deps, d, t.since)
+	if err != nil {
+		return fmt.Errorf("flag --since: %w", err)
+	}
 	d.known = map[string]bool{}
 	for _, p := range problems {
 		d.known[p.Fingerprint()] = true
 	}
 	return nil
+}
+
+// changed puts what was declared since a commit into the scope, and returns the problems that there were then.
+func (t *tree) changed(ctx context.Context, deps Deps, d *declared, since string) ([]finding.Finding, error) {
+	base, problems, err := t.base(ctx, deps, d.config, since)
+	if err == nil {
+		d.scope.Since(base, d.set)
+	}
+	return problems, err
 }
 
 // choose puts the named projects into the scope.
@@ -157,9 +165,9 @@ func (t *tree) read(files fs.FS, config *settings.Settings) (*manifest.Set, []fi
 	return set, problems, err
 }
 
-// base reads the tree at --since. Where it was not there yet, it declared nothing.
-func (t *tree) base(ctx context.Context, deps Deps, config *settings.Settings) (set *manifest.Set, problems []finding.Finding, err error) {
-	files, _, done, err := deps.OpenCommit(ctx, t.dir, t.since)
+// base reads the tree at a commit. Where it was not there yet, it declared nothing.
+func (t *tree) base(ctx context.Context, deps Deps, config *settings.Settings, rev string) (set *manifest.Set, problems []finding.Finding, err error) {
+	files, _, done, err := deps.OpenCommit(ctx, t.dir, rev)
 	if err != nil {
 		return nil, nil, err
 	}
