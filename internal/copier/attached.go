@@ -21,6 +21,7 @@ import (
 type image struct {
 	tree
 	attached []attached
+	loader   *loader // of all of it
 }
 
 // all are the blobs of everything.
@@ -45,12 +46,20 @@ const maxAttachedDepth = 3
 
 // read reads an image from its source.
 func (r *run) read(ctx context.Context, source, digest string) (*image, error) {
-	l := &loader{from: r.from, nodes: map[string]*node{}}
+	l := newLoader(r.source, r.token)
+	img, err := r.readWith(ctx, l, source, digest)
+	if err != nil {
+		l.release()
+	}
+	return img, err
+}
+
+func (r *run) readWith(ctx context.Context, l *loader, source, digest string) (*image, error) {
 	trees, err := l.load(ctx, source, []string{digest})
 	if err != nil {
 		return nil, err
 	}
-	img := &image{tree: *trees[0]}
+	img := &image{tree: *trees[0], loader: l}
 	if !r.opts.Attached {
 		return img, nil
 	}
@@ -85,7 +94,7 @@ func (r *run) read(ctx context.Context, source, digest string) (*image, error) {
 
 // attachedTo finds what is attached to a manifest.
 func (r *run) attachedTo(ctx context.Context, l *loader, source, digest string, tags map[string]bool) ([]attached, error) {
-	referrers, err := r.from.Referrers(ctx, source, digest)
+	referrers, err := r.source.Referrers(ctx, source, digest)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +111,7 @@ func (r *run) attachedTo(ctx context.Context, l *loader, source, digest string, 
 		if !tags[tag] {
 			continue
 		}
-		body, _, err := r.from.Manifest(ctx, source, tag)
+		body, _, err := r.source.Manifest(ctx, source, tag)
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +134,7 @@ func (r *run) digestTags(ctx context.Context, source string) (map[string]bool, e
 	}
 	r.mu.Unlock()
 	return l.get(func() (map[string]bool, error) {
-		tags, err := r.from.Tags(ctx, source)
+		tags, err := r.source.Tags(ctx, source)
 		if err != nil {
 			return nil, err
 		}
@@ -143,24 +152,17 @@ func (r *run) digestTags(ctx context.Context, source string) (map[string]bool, e
 // is: whoever signs at the destination adds to what came from the source.
 func (t *task) attach(ctx context.Context, a attached) error {
 	top := a.top()
-	if _, known := t.Known.Digests[top.Digest]; known && a.tag == "" {
-		return nil
-	}
 	if a.tag != "" {
-		is, err := t.standsFor(ctx, a.tag)
-		if err != nil || is != "" {
-			return err
-		}
+		return t.attachTag(ctx, a)
+	}
+	if _, known := t.Known.Digests[top.Digest]; known {
+		return nil
 	}
 	if err := t.tree(ctx, &a.tree, false); err != nil {
 		return err
 	}
-	if a.tag != "" {
-		t.count(func(o *Outcome) { o.Attached++ })
-		return t.put(ctx, a.tag, top)
-	}
 	var listed bool
-	err := t.host.write(ctx, func() (err error) {
+	err := t.write(ctx, func() (err error) {
 		listed, err = t.run.to.PutManifest(ctx, t.Repository, top.Digest, top.MediaType, top.body)
 		return err
 	})
@@ -173,13 +175,31 @@ func (t *task) attach(ctx context.Context, a attached) error {
 	return err
 }
 
+// attachTag brings what is attached by a tag, where there is none. In a repository that is
+// not new it asks before as well: mostly there is one.
+func (t *task) attachTag(ctx context.Context, a attached) error {
+	if !t.Known.New {
+		if is, err := t.standsFor(ctx, a.tag); err != nil || is != "" {
+			return err
+		}
+	}
+	if err := t.tree(ctx, &a.tree, false); err != nil {
+		return err
+	}
+	if is, err := t.standsFor(ctx, a.tag); err != nil || is != "" {
+		return err
+	}
+	t.count(func(o *Outcome) { o.Attached++ })
+	return t.put(ctx, a.tag, a.top())
+}
+
 // list enters a referrer into the index that stands in for a list where the registry keeps
 // none.
 func (t *task) list(ctx context.Context, a attached) error {
 	t.host.listing.Lock()
 	defer t.host.listing.Unlock()
 	tag, top := manifest.DigestTag(a.subject), a.top()
-	return t.host.write(ctx, func() error {
+	return t.write(ctx, func() error {
 		body, _, err := t.run.to.Manifest(ctx, t.Repository, tag)
 		if err != nil && !gone(err) {
 			return err

@@ -5,6 +5,7 @@ package copier
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 
@@ -15,14 +16,17 @@ import (
 type place struct {
 	in      []string      // repositories that have it
 	doing   []string      // repositories that are getting it
-	changed chan struct{} // closed when either changes
+	changed chan struct{} // closed when either changes; nil while nobody waits
 }
 
 // place is to be called with the spool's lock.
 func (b *blob) place(host string) *place {
+	if b.at == nil {
+		b.at = map[string]*place{}
+	}
 	p := b.at[host]
 	if p == nil {
-		p = &place{changed: make(chan struct{})}
+		p = &place{}
 		b.at[host] = p
 	}
 	return p
@@ -47,6 +51,9 @@ func (s *spool) claim(ctx context.Context, b *blob, host, repository string) (fr
 			s.mu.Unlock()
 			return from, false, nil
 		}
+		if p.changed == nil {
+			p.changed = make(chan struct{})
+		}
 		changed := p.changed
 		s.mu.Unlock()
 		select {
@@ -66,8 +73,10 @@ func (s *spool) settle(b *blob, host, repository string, has bool) {
 	if has {
 		p.in = append(p.in, repository)
 	}
-	close(p.changed)
-	p.changed = make(chan struct{})
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
 }
 
 // has notes that a repository holds those of the blobs that are known.
@@ -97,7 +106,7 @@ func (t *task) bring(ctx context.Context, b *blob) error {
 		from = t.source
 	}
 	if from == "" && t.asks() {
-		err = t.host.write(ctx, func() (err error) {
+		err = t.write(ctx, func() (err error) {
 			has, err = t.run.to.HasBlob(ctx, t.Repository, b.Digest)
 			return err
 		})
@@ -105,13 +114,7 @@ func (t *task) bring(ctx context.Context, b *blob) error {
 			return err
 		}
 	}
-	var mounted bool
-	err = t.host.write(ctx, func() (err error) {
-		mounted, err = t.run.to.Upload(ctx, t.Repository, b.Digest, b.Size, from, func(ctx context.Context) (io.ReadCloser, error) {
-			return &ours{ReadCloser: t.run.spool.open(ctx, t.source, b)}, nil
-		})
-		return err
-	})
+	mounted, err := t.upload(ctx, b, from)
 	if err != nil {
 		return err
 	}
@@ -120,21 +123,30 @@ func (t *task) bring(ctx context.Context, b *blob) error {
 	return nil
 }
 
-// errSource is a failure that is not the destination's.
-type errSource struct{ error }
+// upload sends a blob. Where it was read from another image's source, and that failed, it is sent anew, from the own source in
+// the end: each is asked once.
+func (t *task) upload(ctx context.Context, b *blob, from string) (mounted bool, err error) {
+	for {
+		err = t.write(ctx, func() (err error) {
+			mounted, err = t.run.to.Upload(ctx, t.Repository, b.Digest, b.Size, from, func(ctx context.Context) (io.ReadCloser, error) {
+				return t.run.spool.open(ctx, t.source, b), nil
+			})
+			return err
+		})
+		var lost errSource
+		if !errors.As(err, &lost) || lost.source == "" || lost.source == t.source {
+			return mounted, err
+		}
+	}
+}
+
+// errSource is a failure that is not the destination's: of a source if it has a name, else of the way from there.
+type errSource struct {
+	error
+	source string
+}
 
 func (e errSource) Unwrap() error { return e.error }
-
-// ours marks the failures of a reader of ours.
-type ours struct{ io.ReadCloser }
-
-func (o *ours) Read(p []byte) (int, error) {
-	n, err := o.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's own word
-		err = errSource{err}
-	}
-	return n, err
-}
 
 // sent counts.
 func (t *task) sent(b *blob, mounted bool) {

@@ -35,10 +35,11 @@ type Target struct {
 // same run. The zero value is nothing: then it is asked. Maps may be shared between targets;
 // they are only read.
 type Known struct {
-	// New says that there was no such repository. Nothing is asked about it but what its tags stand for, because somebody may
-	// have put one since.
+	// New says that there was no such repository. Nothing is asked about it but what its tags stand for, before they are put,
+	// because somebody may have put one since.
 	New bool
-	// Tags maps the tags of the repository to their digests; nil is not known.
+	// Tags maps the tags of the repository to their digests. One that stands for the image is not put, and one that stands for
+	// something else fails the target at once. A tag that is not in it may be there all the same, and is asked for.
 	Tags map[string]string
 	// Digests holds the manifests of the repository, as manifest.Listing.Digests; what is
 	// in it is there with all that it needs. What is not in it may be there all the same.
@@ -100,7 +101,7 @@ type Destination interface {
 	HasBlob(ctx context.Context, repository, digest string) (bool, error)
 	// Upload puts a blob into a repository: mounted from another of the same host where from
 	// names one and the registry does so, else sent. open returns the bytes from the start; it
-	// is called again for every attempt. A reader that fails ends the attempt unfinished.
+	// is called again for every attempt. A reader that fails ends the attempt unfinished, and its error is in what is returned.
 	Upload(ctx context.Context, repository, digest string, size int64, from string, open func(context.Context) (io.ReadCloser, error)) (mounted bool, err error)
 	// PutManifest puts a manifest by tag or digest. referrer says that the registry took
 	// notice of its subject.

@@ -16,17 +16,18 @@ import (
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
-	"sigs.k8s.io/steward/internal/pace"
 )
 
 // The bounds of an image.
 const (
-	maxDepth     = 5    // of indexes in indexes
-	maxManifests = 1000 // of an image with all that is attached
-	maxBlobs     = 1000 // of one manifest
+	maxDepth     = 5      // of indexes in indexes
+	maxManifests = 1000   // of an image with all that is attached
+	maxBlobs     = 1000   // of one manifest
+	maxParts     = 10_000 // of all of them
 	maxBody      = 4 << 20
-	maxBodies    = 64 << 20 // bytes of the manifests of an image
-	readsAtOnce  = 16       // manifests of one image
+	maxBodies    = 64 << 20  // bytes of the manifests of an image
+	smallImage   = 256 << 10 // of those, beyond which an image is large: of these there is one in memory
+	readsAtOnce  = 8         // manifests of all images
 )
 
 // The forms of a manifest.
@@ -87,6 +88,9 @@ func parse(body []byte, served string) (*node, error) {
 	}
 	if json.Unmarshal(body, &m) != nil {
 		return nil, errors.New("is no JSON")
+	}
+	if err := unambiguous(body); err != nil {
+		return nil, err
 	}
 	if served, _, _ = mime.ParseMediaType(served); served == "application/json" || served == "text/plain" {
 		served = "" // what servers say that know no better
@@ -160,31 +164,50 @@ func (l *loader) load(ctx context.Context, source string, digests []string) ([]*
 	return trees, nil
 }
 
-// loader reads the manifests of one image.
+// loader reads the manifests of one image. Those of a large one are read when the token is free: it takes it, and whoever
+// uses the image gives it back.
 type loader struct {
-	from Source
+	from  manifests
+	token chan struct{}
 
 	mu    sync.Mutex
 	nodes map[string]*node
 	bytes int
+	parts int
+	full  bool // it cannot take more without the token
+	large bool // it has it
 }
 
-// read reads manifests that were not read yet, a few at once, and returns the digests of
-// the level below.
+// manifests is what a loader needs of a registry.
+type manifests interface {
+	Manifest(ctx context.Context, repository, reference string) (body []byte, mediaType string, err error)
+}
+
+func newLoader(from manifests, token chan struct{}) *loader {
+	return &loader{from: from, token: token, nodes: map[string]*node{}}
+}
+
+// read reads manifests that were not read yet, and returns the digests of the level below.
 func (l *loader) read(ctx context.Context, source string, digests []string) (below []string, err error) {
 	if len(l.nodes)+len(digests) > maxManifests {
 		return nil, fmt.Errorf("%s@%s: more than %d manifests", source, digests[0], maxManifests)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	pace.Each(digests, readsAtOnce, func(_ int, digest string) {
-		if err := l.one(ctx, source, digest); err != nil {
-			cancel(err)
-		}
-	})
-	if err := context.Cause(ctx); err != nil {
+	if err := l.some(ctx, source, digests); err != nil {
 		return nil, err
 	}
+	if l.full && !l.large {
+		if err := l.grow(ctx); err != nil {
+			return nil, err
+		}
+		if err := l.some(ctx, source, digests); err != nil {
+			return nil, err
+		}
+	}
+	return l.below(digests), nil
+}
+
+// below are the children of manifests that were not read yet.
+func (l *loader) below(digests []string) (below []string) {
 	seen := map[string]bool{}
 	for _, digest := range digests {
 		for _, c := range l.nodes[digest].children {
@@ -194,7 +217,41 @@ func (l *loader) read(ctx context.Context, source string, digests []string) (bel
 			}
 		}
 	}
-	return below, nil
+	return below
+}
+
+// some reads the manifests that it lacks, until it is full.
+func (l *loader) some(ctx context.Context, source string, digests []string) error {
+	return all(ctx, digests, readsAtOnce, func(ctx context.Context, digest string) error {
+		if !l.lacks(digest) {
+			return nil
+		}
+		return l.one(ctx, source, digest)
+	})
+}
+
+func (l *loader) lacks(digest string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nodes[digest] == nil && (l.large || !l.full)
+}
+
+// grow waits for the token. Nobody who has it waits for one who has not: what is read so far is all that is held meanwhile.
+func (l *loader) grow(ctx context.Context) error {
+	select {
+	case l.token <- struct{}{}:
+		l.large = true
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// release gives the token back.
+func (l *loader) release() {
+	if l.large {
+		<-l.token
+	}
 }
 
 func (l *loader) one(ctx context.Context, source, digest string) error {
@@ -209,14 +266,32 @@ func (l *loader) one(ctx context.Context, source, digest string) error {
 	if err != nil {
 		return audit.Fail(finding.Malformed, "%s@%s %w", source, digest, err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.bytes += len(body); l.bytes > maxBodies {
-		return audit.Fail(finding.TooLarge, "%s@%s: the manifests of the image have more than %d bytes", source, digest, maxBodies)
+	if err := l.keep(n); err != nil {
+		return audit.Fail(finding.TooLarge, "%s@%s: the manifests of the image %w", source, digest, err)
 	}
-	l.nodes[digest] = n
 	return nil
 }
+
+// keep takes a manifest, unless it is full: then it is to be read again.
+func (l *loader) keep(n *node) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	bytes, parts := l.bytes+len(n.body), l.parts+len(n.children)+len(n.blobs)
+	l.full = l.full || bytes > smallImage
+	switch {
+	case l.full && !l.large:
+	case bytes > maxBodies:
+		return fmt.Errorf("have more than %d bytes", maxBodies)
+	case parts > maxParts:
+		return fmt.Errorf("have more than %d parts", maxParts)
+	default:
+		l.nodes[n.Digest], l.bytes, l.parts = n, bytes, parts
+	}
+	return nil
+}
+
+// weight is about how many bytes of memory an image takes, with what is known of its blobs at many hosts.
+func (l *loader) weight() int { return l.bytes + 2<<10*l.parts }
 
 // collect puts a manifest into a tree, after those below it. sizes holds what was said of
 // the size of each digest so far, done what the tree has.

@@ -5,6 +5,7 @@ package copier
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -54,6 +55,16 @@ func anIndex(children ...string) string {
 	return `{"schemaVersion":2,"mediaType":"` + ociIndex + `","manifests":[` + strings.Join(children, ",") + `]}`
 }
 
+// crowd is an index of images with 999 parts each.
+func crowd(s *shelf, images int) string {
+	var children []string
+	for n := range images {
+		body := anImage(part(digit(n+1), 10, ""), slices.Repeat([]string{part(digit(99), 5, "")}, 998)...)
+		children = append(children, part(s.add(body, ""), len(body), ociManifest))
+	}
+	return anIndex(children...)
+}
+
 // CP-7: what is not an image as clients read it is refused, and why.
 func TestImagesThatAreRefused(t *testing.T) {
 	config := part(digit(1), 10, "application/vnd.oci.image.config.v1+json")
@@ -100,11 +111,39 @@ func TestImagesThatAreRefused(t *testing.T) {
 		}, "", "another digest"},
 		"too many layers":   {func(*shelf) string { return anImage(config, slices.Repeat([]string{part(digit(2), 5, "")}, 1000)...) }, "", "more than 1000 parts"},
 		"too many children": {func(*shelf) string { return anIndex(slices.Repeat([]string{part(digit(2), 5, "")}, 1001)...) }, "", "more than 1000 parts"},
-		"too large":         {func(*shelf) string { return good + strings.Repeat(" ", maxBody) }, "", "more than 4194304 bytes"},
+		"twice":             {func(*shelf) string { return strings.Replace(good, `"layers"`, `"layers":[`+config+`],"layers"`, 1) }, "", `says "layers" twice`},
+		"twice in a part":   {func(*shelf) string { return strings.Replace(good, `"size":10`, `"size":10,"size":9`, 1) }, "", `says "size" twice`},
+		"twice in a layer": {func(*shelf) string {
+			return anImage(config, strings.Replace(config, `"digest"`, `"digest":"","digest"`, 1))
+		}, "", `says "digest" twice`},
+		"twice in a child": {func(*shelf) string { return anIndex(strings.Replace(config, `"digest"`, `"digest":"","digest"`, 1)) }, "", `says "digest" twice`},
+		"twice, in escapes": {func(*shelf) string {
+			return strings.Replace(good, `"layers"`, `"l\u0061yers":[`+config+`],"layers"`, 1)
+		}, "", `says "layers" twice`},
+		"another case":      {func(*shelf) string { return strings.Replace(good, `"layers"`, `"LAYERS"`, 1) }, "", `says "layers" in another case`},
+		"another s":         {func(*shelf) string { return strings.Replace(good, `"layers"`, `"layer\u017f"`, 1) }, "", `says "layers" in another case`},
+		"case of a part":    {func(*shelf) string { return strings.Replace(good, `"digest"`, `"Digest":"","digest"`, 1) }, "", `says "digest" in another case`},
+		"case of a subject": {func(*shelf) string { return strings.Replace(good, `"layers"`, `"Subject":`+config+`,"layers"`, 1) }, "", `says "subject" in another case`},
+		"two platforms": {func(*shelf) string {
+			return anIndex(strings.Replace(config, `"size"`, `"platform":{"os":"linux","os":"windows"},"size"`, 1))
+		}, "", `says "os" twice`},
+		"unknown, twice": {func(*shelf) string { return strings.Replace(good, `"layers"`, `"hunter22":1,"hunter22":2,"layers"`, 1) }, "", `says something twice`},
+		"unknown in cases": {func(*shelf) string {
+			return strings.Replace(good, `"layers"`, `"annotations":{"a":"1","A":"2","LAYERS":"3"},"x":{"Size":1e999},"layers"`, 1)
+		}, "", ""},
+		"nested": {func(*shelf) string {
+			return strings.Replace(good, `"layers"`, `"x":`+strings.Repeat("[", 20)+strings.Repeat("]", 20)+`,"layers"`, 1)
+		}, "", ""},
+		"nested deeply": {func(*shelf) string {
+			return strings.Replace(good, `"layers"`, `"x":`+strings.Repeat("[", 100)+strings.Repeat("]", 100)+`,"layers"`, 1)
+		}, "", "more than 32 deep"},
+		"many parts": {func(s *shelf) string { return crowd(s, 10) }, "", ""},
+		"crowded":    {func(s *shelf) string { return crowd(s, 11) }, "", "more than 10000 parts"},
+		"too large":  {func(*shelf) string { return good + strings.Repeat(" ", maxBody) }, "", "more than 4194304 bytes"},
 	} {
 		s := &shelf{map[string]string{}, map[string]string{}}
 		digest := s.add(c.body(s), c.served)
-		l := &loader{from: s, nodes: map[string]*node{}}
+		l := newLoader(s, make(chan struct{}, 1))
 		_, err := l.load(t.Context(), "example.org/a", []string{digest})
 		switch {
 		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
@@ -119,7 +158,7 @@ func TestImagesThatAreRefused(t *testing.T) {
 func TestForeignLayers(t *testing.T) {
 	s := &shelf{map[string]string{}, map[string]string{}}
 	body := anImage(part(digit(1), 10, "x"), part(digit(2), 5, foreignDocker+"diff.tar.gzip"), part(digit(3), 5, foreignOCI+"v1.tar"), part(digit(4), 5, "hunter/unknown"))
-	l := &loader{from: s, nodes: map[string]*node{}}
+	l := newLoader(s, make(chan struct{}, 1))
 	trees, err := l.load(t.Context(), "example.org/a", []string{s.add(body, "")})
 	if err != nil || len(trees[0].blobs) != 2 || trees[0].blobs[1].Digest != digit(4) {
 		t.Errorf("%v, %v", trees, err)
@@ -130,6 +169,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(anImage(part(digit(1), 10, ""))), ociManifest)
 	f.Add([]byte(anIndex(part(digit(1), 10, ""))), "")
 	f.Add([]byte(`{"schemaVersion":2,"manifests":null}`), dockerList)
+	f.Add([]byte(`{"schemaVersion":2,"Manifests":[],"manifests":null}`), dockerList)
+	f.Add([]byte(`{"schemaVersion":2,"config":{"size":1,"ſize":2}}`), ociManifest)
 	f.Fuzz(func(t *testing.T, body []byte, served string) {
 		n, err := parse(body, served)
 		if err != nil {
@@ -141,6 +182,16 @@ func FuzzParse(f *testing.F) {
 		for _, d := range slices.Concat(n.children, n.blobs) {
 			if !manifest.IsDigest(d.Digest) || d.Size < 0 {
 				t.Errorf("%+v", d)
+			}
+		}
+		// Who tells cases apart reads the same.
+		var exact map[string]json.RawMessage
+		if err := json.Unmarshal(body, &exact); err != nil {
+			t.Error(err)
+		}
+		for key := range exact {
+			if slices.ContainsFunc(aManifest.keys(), func(k string) bool { return k != key && strings.EqualFold(k, key) }) {
+				t.Errorf("%q is read as another key", key)
 			}
 		}
 	})

@@ -14,7 +14,6 @@ import (
 
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/manifest"
-	"sigs.k8s.io/steward/internal/pace"
 )
 
 const (
@@ -24,8 +23,10 @@ const (
 	defaultPerHost   = 16
 	defaultGiveUp    = 5
 
-	imagesPerHost = 8    // on their way to one host at once
-	keptImages    = 1000 // whose manifests are in memory, for hosts that lag behind
+	imagesPerHost = 8 // on their way to one host at once
+	// Images whose manifests are in memory for hosts that lag behind, beside those on their way.
+	keptImages = 1000
+	keptBytes  = 32 << 20
 )
 
 // Copier copies. It is safe for concurrent use.
@@ -50,7 +51,10 @@ func New(from Source, to Destination, opts Options) *Copier {
 // once. What fails is in the outcomes: one failure stops nothing else. When ctx ends, what
 // is not finished fails with its error.
 func (c *Copier) Copy(ctx context.Context, jobs []Job, tell func(Event)) []Outcome {
-	r := &run{Copier: c, jobs: jobs, tell: tell, images: map[string]*wanted{}, tags: map[string]*lazy[map[string]bool]{}, claims: map[string]string{}}
+	r := &run{
+		Copier: c, jobs: jobs, tell: tell, source: rationed{c.from, newPlaces(readsAtOnce)}, token: make(chan struct{}, 1),
+		images: map[string]*wanted{}, tags: map[string]*lazy[map[string]bool]{}, claims: map[string]string{},
+	}
 	first := 0
 	for _, job := range jobs {
 		r.first = append(r.first, first)
@@ -73,6 +77,9 @@ func (c *Copier) Copy(ctx context.Context, jobs []Job, tell func(Event)) []Outco
 	r.spool = newSpool(ctx, c.from, dir, c.opts)
 	defer r.spool.filling.Wait()
 	defer cancel()
+	for j, job := range jobs {
+		r.expect(j, len(job.Targets))
+	}
 	r.queues(ctx)
 	return r.out
 }
@@ -85,6 +92,9 @@ type run struct {
 	out   []Outcome
 	spool *spool
 
+	source rationed
+	token  chan struct{} // for what is large
+
 	telling sync.Mutex
 	tell    func(Event)
 	done    int
@@ -92,7 +102,7 @@ type run struct {
 
 	mu     sync.Mutex
 	images map[string]*wanted // by the key of the job
-	kept   []*wanted          // those that are in memory, oldest first
+	idle   []*wanted          // those that are in memory and that nobody uses, oldest first
 	tags   map[string]*lazy[map[string]bool]
 	claims map[string]string // REPOSITORY:TAG to the digest it is to get
 }
@@ -123,11 +133,42 @@ func (r *run) queues(ctx context.Context) {
 func (r *run) queue(ctx context.Context, name string, queue [][2]int) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	h := &host{name: name, places: make(chan struct{}, r.opts.PerHost), limit: r.opts.GiveUp, stop: cancel}
-	pace.Each(queue, imagesPerHost, func(_ int, at [2]int) {
-		r.finish(at[0], at[1], r.one(ctx, h, at[0], at[1]))
-		r.left(at[0])
-	})
+	h := &host{name: name, writes: newPlaces(r.opts.PerHost), limit: r.opts.GiveUp, stop: cancel}
+	images := newPlaces(imagesPerHost)
+	for _, at := range queue {
+		h.writes.expect(r.jobs[at[0]].group(), 1)
+		images.expect(r.jobs[at[0]].group(), 1)
+	}
+	var all sync.WaitGroup
+	all.Add(len(queue))
+	for _, at := range queue {
+		group := r.jobs[at[0]].group()
+		images.ask(group, func() {
+			go func() {
+				defer all.Done()
+				images.expect(group, -1)
+				r.target(ctx, h, at)
+				images.give(group)
+			}()
+		})
+	}
+	all.Wait()
+}
+
+// target copies to one target.
+func (r *run) target(ctx context.Context, h *host, at [2]int) {
+	j := r.jobs[at[0]]
+	t := &task{Target: j.Targets[at[1]], run: r, job: at[0], host: h, source: j.Source, digest: j.Digest}
+	t.do(ctx)
+	r.finish(at[0], at[1], t.out)
+	r.left(t)
+}
+
+// expect notes that a job has more targets to be copied to, or less.
+func (r *run) expect(job, more int) {
+	group := r.jobs[job].group()
+	r.source.places.expect(group, more)
+	r.spool.downloads.expect(group, more)
 }
 
 // finish notes an outcome and tells of it.
@@ -150,7 +191,7 @@ func (r *run) finish(job, target int, o Outcome) {
 // host is one registry that gets images.
 type host struct {
 	name   string
-	places chan struct{}
+	writes *places
 	limit  int
 	stop   context.CancelCauseFunc
 
@@ -161,20 +202,12 @@ type host struct {
 }
 
 // write does one thing at a host when there is a place.
-func (h *host) write(ctx context.Context, do func() error) error {
-	select {
-	case h.places <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+func (h *host) write(ctx context.Context, group string, do func() error) error {
+	err := h.writes.do(ctx, group, do)
+	if ended := context.Cause(ctx); err != nil && ended != nil {
+		return ended
 	}
-	defer func() { <-h.places }()
-	if err := do(); err != nil {
-		if ended := context.Cause(ctx); ended != nil {
-			return ended
-		}
-		return err
-	}
-	return nil
+	return err
 }
 
 // judge counts failures that are the host's own. Too many in a row, and nothing more is
@@ -210,58 +243,100 @@ func (l *lazy[T]) get(load func() (T, error)) (T, error) {
 // key names what a job copies.
 func (j Job) key() string { return j.Source + "@" + j.Digest }
 
+func (j Job) group() string { return groupOf(j.Source) }
+
 // wanted is an image that targets wait for.
 type wanted struct {
 	left  int           // targets that are not finished
+	using int           // of those, which need what was read just now
 	load  *lazy[*image] // nil while nobody needs it
+	image *image        // nil while it is not read
 	blobs []*blob       // that were announced for all that are left
 }
 
-// image returns what a job is about. It is read once for all its targets, unless some lag
+// image returns what a task is about. It is read once for all its targets, unless some lag
 // far behind the others.
-func (r *run) image(job int) (*image, error) {
-	j := r.jobs[job]
-	r.mu.Lock()
-	w := r.images[j.key()]
-	if w.load == nil {
-		w.load = &lazy[*image]{}
-		r.kept = append(r.kept, w)
-		if len(r.kept) > keptImages {
-			r.drop(r.kept[0])
-		}
-	}
-	load := w.load
-	r.mu.Unlock()
+func (r *run) image(t *task) (*image, error) {
+	w, load := r.use(t)
 	return load.get(func() (*image, error) {
-		img, err := r.read(r.spool.ctx, j.Source, j.Digest)
+		img, err := r.read(r.spool.ctx, t.source, t.digest)
 		if err != nil {
 			return nil, err
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if w.load == load {
-			w.blobs = r.spool.need(img.all(), w.left)
-		}
+		w.image, w.blobs = img, r.spool.need(img.all(), w.left)
 		return img, nil
 	})
+}
+
+// use takes note that a task uses what is read of its image.
+func (r *run) use(t *task) (*wanted, *lazy[*image]) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.images[r.jobs[t.job].key()]
+	if w.load == nil {
+		w.load = &lazy[*image]{}
+	}
+	t.using = true
+	w.using++
+	r.idle = slices.DeleteFunc(r.idle, func(i *wanted) bool { return i == w })
+	return w, w.load
+}
+
+// left takes note that a task is finished.
+func (r *run) left(t *task) {
+	r.expect(t.job, -1)
+	t.host.writes.expect(groupOf(t.source), -1)
+	if t.loader != nil {
+		t.loader.release()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.images[r.jobs[t.job].key()]
+	r.spool.done(w.blobs, 1)
+	w.left--
+	if t.using {
+		w.using--
+		r.unused(w)
+	}
+	if w.left == 0 {
+		r.drop(w)
+	}
+}
+
+// unused keeps what nobody uses at the moment for those that lag behind, within bounds. Nothing that is large is kept: others
+// wait for its place.
+func (r *run) unused(w *wanted) {
+	switch {
+	case w.using > 0 || w.left == 0:
+	case w.image != nil && w.image.loader.large:
+		r.drop(w)
+	default:
+		r.idle = append(r.idle, w)
+		for len(r.idle) > keptImages || r.idleBytes() > keptBytes {
+			r.drop(r.idle[0])
+		}
+	}
+}
+
+func (r *run) idleBytes() (bytes int) {
+	for _, w := range r.idle {
+		if w.image != nil {
+			bytes += w.image.loader.weight()
+		}
+	}
+	return bytes
 }
 
 // drop forgets what was read of an image.
 func (r *run) drop(w *wanted) {
 	r.spool.done(w.blobs, w.left)
-	w.load, w.blobs = nil, nil
-	r.kept = slices.DeleteFunc(r.kept, func(k *wanted) bool { return k == w })
-}
-
-// left takes note that a target of a job is finished.
-func (r *run) left(job int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	w := r.images[r.jobs[job].key()]
-	r.spool.done(w.blobs, 1)
-	if w.left--; w.left == 0 {
-		r.drop(w)
+	if w.image != nil {
+		w.image.loader.release()
 	}
+	w.load, w.image, w.blobs = nil, nil, nil
+	r.idle = slices.DeleteFunc(r.idle, func(i *wanted) bool { return i == w })
 }
 
 // claim takes a tag for a digest; it returns the other digest that has it.

@@ -21,22 +21,25 @@ import (
 const (
 	smallBlob = 1 << 20 // bytes of the largest blob that is kept in memory
 	chunk     = 128 << 10
+	// maxSpooled bounds the blobs in the spool: what is known of each is in memory, and they may have a byte each.
+	maxSpooled = 10_000
 )
 
 // spool keeps blobs between the one read from the source and the many writes. What is in it
 // stays until the room is needed: another image may have the same layer. Then that goes
 // first which nobody is known to need, then what nobody reads at the moment, which is read
-// from the source again if it has to be.
+// from the source again if it has to be. What is known of a blob, its failures too, lasts as
+// long as somebody needs it.
 type spool struct {
 	from      Source
 	dir       string
 	max       int64 // bytes
 	maxMemory int64
-	downloads chan struct{}
+	downloads *places
 
 	mu         sync.Mutex
-	blobs      map[string]*blob // by digest
-	order      []*blob          // those that have room, oldest first
+	blobs      map[sized]*blob
+	order      []*blob // those that have room, oldest first
 	used       int64
 	usedMemory int64
 	freed      chan struct{} // closed when there may be room
@@ -46,17 +49,31 @@ type spool struct {
 	ctx     context.Context // of the copy: a fill outlives who asked for it first
 }
 
+// sized tells blobs apart. The size belongs to it: an image that says a wrong one spoils nobody else's blob.
+type sized struct {
+	digest string
+	size   int64
+}
+
+func (d descriptor) sized() sized { return sized{d.Digest, d.Size} }
+
+// file is the name that a blob has in the spool's folder.
+func (d sized) file() string { return fmt.Sprintf("%s-%d", d.digest[len("sha256:"):], d.size) }
+
 // blob is one blob of this copy. The spool's lock guards it.
 type blob struct {
 	descriptor
-	users   int   // targets that may still need it
-	readers int   // at the moment
-	fill    *fill // nil while it is not in the spool
+	users   int              // targets that may still need it
+	readers int              // at the moment
+	fill    *fill            // nil while it is not in the spool
+	failed  map[string]error // by the sources that it could not be read from
 	at      map[string]*place
 }
 
-// fill is a blob in the spool, whole or on its way.
+// fill is a blob in the spool, whole or on its way. One that failed stays with who reads it,
+// and nowhere else.
 type fill struct {
+	source string
 	size   int64
 	memory []byte // or
 	file   string
@@ -70,8 +87,8 @@ type fill struct {
 
 func newSpool(ctx context.Context, from Source, dir string, opts Options) *spool {
 	return &spool{
-		ctx: ctx, from: from, dir: dir, max: opts.Spool, maxMemory: opts.Memory, downloads: make(chan struct{}, opts.Downloads),
-		blobs: map[string]*blob{}, freed: make(chan struct{}),
+		ctx: ctx, from: from, dir: dir, max: opts.Spool, maxMemory: opts.Memory, downloads: newPlaces(opts.Downloads),
+		blobs: map[sized]*blob{}, freed: make(chan struct{}),
 	}
 }
 
@@ -81,10 +98,10 @@ func (s *spool) need(all []descriptor, targets int) []*blob {
 	defer s.mu.Unlock()
 	blobs := make([]*blob, len(all))
 	for i, d := range all {
-		b := s.blobs[d.Digest]
+		b := s.blobs[d.sized()]
 		if b == nil {
-			b = &blob{descriptor: d, at: map[string]*place{}}
-			s.blobs[d.Digest] = b
+			b = &blob{descriptor: d}
+			s.blobs[d.sized()] = b
 		}
 		b.users += targets
 		blobs[i] = b
@@ -105,34 +122,64 @@ func (s *spool) done(blobs []*blob, targets int) {
 // forget drops what is known of a blob that nobody needs and that is not kept.
 func (s *spool) forget(b *blob) {
 	if b.users <= 0 && b.readers == 0 && b.fill == nil {
-		delete(s.blobs, b.Digest)
+		delete(s.blobs, b.sized())
 	}
 }
 
 // open returns the bytes of a blob from the start. They come as they are read from the
 // source, by whoever is first to ask; the last of them come when all are proven to be right.
-// A failure stays.
+// A source that failed is not asked for this blob again, but another may be.
 func (s *spool) open(ctx context.Context, source string, b *blob) io.ReadCloser {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b.fill == nil {
-		b.fill = &fill{size: b.Size, more: make(chan struct{})}
-		s.filling.Go(func() { s.run(source, b, b.fill) })
+	f := b.fill
+	switch err := b.failed[source]; {
+	case f != nil:
+	case err != nil:
+		f = &fill{source: source, err: err}
+	default:
+		f = &fill{source: source, size: b.Size, more: make(chan struct{})}
+		b.fill = f
+		s.filling.Go(func() { s.end(b, f, s.run(b, f)) })
 	}
 	b.readers++
-	return &follower{ctx: ctx, s: s, b: b, f: b.fill}
+	return &follower{ctx: ctx, s: s, b: b, f: f}
 }
 
-// run reads a blob from its source.
-func (s *spool) run(source string, b *blob, f *fill) {
-	err := s.reserve(b, f)
-	if err == nil {
-		err = s.download(source, b, f)
+// run reads a blob from its source. It takes a place first: so what has room is on its way.
+func (s *spool) run(b *blob, f *fill) error {
+	return s.downloads.do(s.ctx, groupOf(f.source), func() error {
+		if err := s.reserve(b, f); err != nil {
+			return err
+		}
+		return s.download(b, f)
+	})
+}
+
+// end is called when a blob was read, or could not be. Its readers know of a failure after the spool does: who asks again then
+// asks another source. Either way there may be room now.
+func (s *spool) end(b *blob, f *fill, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.drop(b)
+		if b.failed == nil {
+			b.failed = map[string]error{}
+		}
+		b.failed[f.source] = err
+		s.forget(b)
 	}
 	f.finish(err)
-	if err != nil {
-		s.release(f)
+	s.tell()
+}
+
+// drop takes a blob out of the spool.
+func (s *spool) drop(b *blob) {
+	if i := slices.Index(s.order, b); i >= 0 {
+		s.order = slices.Delete(s.order, i, i+1)
+		s.give(b.fill)
 	}
+	b.fill = nil
 }
 
 // reserve waits for room, and takes it.
@@ -148,7 +195,7 @@ func (s *spool) reserve(b *blob, f *fill) error {
 				s.usedMemory += b.Size
 				f.memory = make([]byte, b.Size)
 			} else {
-				f.file = filepath.Join(s.dir, b.Digest[len("sha256:"):])
+				f.file = filepath.Join(s.dir, b.sized().file())
 			}
 			s.order = append(s.order, b)
 			s.mu.Unlock()
@@ -170,23 +217,19 @@ func (s *spool) room(size int64) bool {
 		func(b *blob) bool { return b.users <= 0 && b.readers == 0 },
 		func(b *blob) bool { return b.readers == 0 },
 	} {
-		for i := 0; i < len(s.order) && s.used+size > s.max; {
+		for i := 0; i < len(s.order) && !s.fits(size); {
 			if b := s.order[i]; spare(b) && b.fill.whole() {
-				s.order = slices.Delete(s.order, i, i+1)
-				s.evict(b)
+				s.drop(b)
+				s.forget(b)
 				continue
 			}
 			i++
 		}
 	}
-	return s.used+size <= s.max
+	return s.fits(size)
 }
 
-func (s *spool) evict(b *blob) {
-	s.give(b.fill)
-	b.fill = nil
-	s.forget(b)
-}
+func (s *spool) fits(size int64) bool { return s.used+size <= s.max && len(s.order) < maxSpooled }
 
 // give takes back the room of a fill.
 func (s *spool) give(f *fill) {
@@ -199,17 +242,6 @@ func (s *spool) give(f *fill) {
 	}
 }
 
-// release gives back the room of a fill that failed.
-func (s *spool) release(f *fill) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i := slices.IndexFunc(s.order, func(b *blob) bool { return b.fill == f }); i >= 0 {
-		s.order = slices.Delete(s.order, i, i+1)
-		s.give(f)
-	}
-	s.tell()
-}
-
 // tell wakes those who wait for room.
 func (s *spool) tell() {
 	close(s.freed)
@@ -217,14 +249,8 @@ func (s *spool) tell() {
 }
 
 // download reads a blob from its source into a fill, and proves it.
-func (s *spool) download(source string, b *blob, f *fill) error {
-	select {
-	case s.downloads <- struct{}{}:
-		defer func() { <-s.downloads }()
-	case <-s.ctx.Done():
-		return s.ctx.Err()
-	}
-	body, err := s.from.Blob(s.ctx, source, b.Digest, b.Size)
+func (s *spool) download(b *blob, f *fill) error {
+	body, err := s.from.Blob(s.ctx, f.source, b.Digest, b.Size)
 	if err != nil {
 		return err
 	}
@@ -333,14 +359,14 @@ func (f *fill) until(ctx context.Context, at int64) (int64, error) {
 		}
 		switch {
 		case err != nil:
-			return 0, err
+			return 0, errSource{err, f.source}
 		case at < to || proven:
 			return to, nil
 		}
 		select {
 		case <-more:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, errSource{error: ctx.Err()}
 		}
 	}
 }
@@ -377,19 +403,19 @@ func (r *follower) copy(p []byte) (int, error) {
 	defer r.mu.Unlock()
 	switch {
 	case r.shut:
-		return 0, os.ErrClosed
+		return 0, errSource{error: os.ErrClosed}
 	case r.f.file == "":
 		return copy(p, r.f.memory[r.at:]), nil
 	case r.file == nil:
 		file, err := os.Open(r.f.file)
 		if err != nil {
-			return 0, fmt.Errorf("spool: %w", err)
+			return 0, errSource{error: fmt.Errorf("spool: %w", err)}
 		}
 		r.file = file
 	}
 	n, err := r.file.ReadAt(p, r.at)
 	if n < len(p) {
-		return n, fmt.Errorf("spool: %w", err)
+		return n, errSource{error: fmt.Errorf("spool: %w", err)}
 	}
 	return n, nil
 }
@@ -413,6 +439,7 @@ func (s *spool) left(b *blob) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b.readers--; b.readers == 0 {
+		s.forget(b)
 		s.tell()
 	}
 }

@@ -12,7 +12,11 @@ import (
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/pace"
 )
+
+// partsAtOnce are on their way from one image to one repository.
+const partsAtOnce = 16
 
 // task is one image on its way to one repository.
 type task struct {
@@ -23,6 +27,9 @@ type task struct {
 	source string
 	digest string
 
+	using  bool    // the image of the job
+	loader *loader // of the repository's own image, or nil
+
 	mu  sync.Mutex
 	out Outcome
 	// none says that the registry answered that there is no such repository. It saves
@@ -30,52 +37,43 @@ type task struct {
 	none bool
 }
 
-// one copies a job to one of its targets.
-func (r *run) one(ctx context.Context, h *host, job, target int) Outcome {
-	j := r.jobs[job]
-	t := &task{Target: j.Targets[target], run: r, job: job, host: h, source: j.Source, digest: j.Digest}
-	if err := context.Cause(ctx); err != nil {
-		t.out.Err = err
-		return t.out
+// do copies the image.
+func (t *task) do(ctx context.Context) {
+	if t.out.Err = context.Cause(ctx); t.out.Err != nil {
+		return
 	}
 	t.out.Err = t.copy(ctx)
 	if ended := context.Cause(ctx); t.out.Err != nil && ended != nil {
 		t.out.Err = ended
 	}
-	h.judge(t.out.Err)
-	return t.out
+	t.host.judge(t.out.Err)
 }
 
 // copy brings everything in the order in which nothing that is there lacks what it stands
 // for: blobs, the manifests of the index, the image by its digest, what is attached, tags.
 func (t *task) copy(ctx context.Context) error {
-	tags, err := t.missingTags(ctx)
-	if err != nil {
+	if err := t.claim(); err != nil {
 		return err
 	}
 	there, err := t.there(ctx)
 	if err != nil {
 		return err
 	}
-	img, err := t.run.image(t.job)
+	img, err := t.run.image(t)
 	switch {
 	case err == nil:
-		err = t.contents(ctx, img, there, len(tags) == 0)
+		err = t.contents(ctx, img, there)
 	case there && gone(err):
 		// It is there, and has aged out where it came from.
 		img, err = t.own(ctx)
 	default:
-		err = errSource{err}
+		err = errSource{err, t.source}
 	}
 	if err != nil {
 		return err
 	}
-	top := img.top()
-	for _, tag := range tags {
-		if err := t.put(ctx, tag, top); err != nil {
-			return err
-		}
-		t.out.Written = append(t.out.Written, tag)
+	if err := t.tag(ctx, img.top()); err != nil {
+		return err
 	}
 	return t.prove(ctx)
 }
@@ -85,10 +83,11 @@ func gone(err error) bool {
 	return errors.Is(err, manifest.ErrNoManifest) || errors.Is(err, manifest.ErrNoRepository)
 }
 
-// contents brings an image without its tags. byDigest says that there are none to be put.
-func (t *task) contents(ctx context.Context, img *image, there, byDigest bool) error {
+// contents brings an image without its tags. Where it is to have some they bring its own manifest, which nothing else needs
+// but what is attached.
+func (t *task) contents(ctx context.Context, img *image, there bool) error {
 	if !there {
-		if err := t.tree(ctx, &img.tree, byDigest || len(img.attached) > 0); err != nil {
+		if err := t.tree(ctx, &img.tree, len(t.Tags) == 0 || len(img.attached) > 0); err != nil {
 			return err
 		}
 	}
@@ -116,7 +115,7 @@ func (t *task) tree(ctx context.Context, tr *tree, top bool) error {
 		}
 		t.run.spool.has(blobs, known, t.host.name, t.Repository)
 	}
-	if err := all(ctx, blobs, t.bring); err != nil {
+	if err := all(ctx, blobs, partsAtOnce, t.bring); err != nil {
 		return err
 	}
 	nodes := tr.nodes
@@ -135,7 +134,7 @@ func (t *task) manifests(ctx context.Context, nodes []*node) error {
 			n++
 		}
 		n = max(n, 1)
-		if err := all(ctx, nodes[:n], func(ctx context.Context, n *node) error { return t.put(ctx, n.Digest, n) }); err != nil {
+		if err := all(ctx, nodes[:n], partsAtOnce, func(ctx context.Context, n *node) error { return t.put(ctx, n.Digest, n) }); err != nil {
 			return err
 		}
 		nodes = nodes[n:]
@@ -143,22 +142,21 @@ func (t *task) manifests(ctx context.Context, nodes []*node) error {
 	return nil
 }
 
-// all does something with everything at once; the first failure ends it.
-func all[T any](ctx context.Context, items []T, do func(context.Context, T) error) error {
+// all does something with everything, a few at once; the first failure ends it.
+func all[T any](ctx context.Context, items []T, atOnce int, do func(context.Context, T) error) error {
 	if len(items) == 1 {
 		return do(ctx, items[0])
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var wait sync.WaitGroup
-	for _, item := range items {
-		wait.Go(func() {
-			if err := do(ctx, item); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	wait.Wait()
+	pace.Each(items, atOnce, func(_ int, item T) {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := do(ctx, item); err != nil {
+			cancel(err)
+		}
+	})
 	return context.Cause(ctx)
 }
 
@@ -167,7 +165,7 @@ func (t *task) put(ctx context.Context, reference string, n *node) error {
 	if _, known := t.Known.Digests[reference]; known {
 		return nil
 	}
-	return t.host.write(ctx, func() error {
+	return t.write(ctx, func() error {
 		_, err := t.run.to.PutManifest(ctx, t.Repository, reference, n.MediaType, n.body)
 		if err == nil {
 			t.count(func(o *Outcome) { o.Manifests++ })
@@ -182,14 +180,52 @@ func (t *task) count(do func(*Outcome)) {
 	do(&t.out)
 }
 
-// missingTags are the tags that are not there yet. One that stands for something else, or is
-// to get something else in the same copy, fails all.
-func (t *task) missingTags(ctx context.Context) ([]string, error) {
-	var missing []string
+// write asks the host for something, or writes it, when there is a place.
+func (t *task) write(ctx context.Context, do func() error) error {
+	return t.host.write(ctx, groupOf(t.source), do)
+}
+
+// claim takes the tags, which no other image of the same copy may get then. One of which it is known already that it stands
+// for something else spares all that would be in vain.
+func (t *task) claim() error {
 	for _, tag := range t.Tags {
 		name := t.Repository + ":" + tag
 		if other := t.run.claim(name, t.digest); other != "" {
-			return nil, fmt.Errorf("%s: %w: two images are to get it, %s and %s", name, ErrTagMove, other, t.digest)
+			return fmt.Errorf("%s: %w: two images are to get it, %s and %s", name, ErrTagMove, other, t.digest)
+		}
+		if is := t.Known.Tags[tag]; is != "" && is != t.digest {
+			return t.moved(tag, is)
+		}
+	}
+	return nil
+}
+
+func (t *task) moved(tag, is string) error {
+	return fmt.Errorf("%s:%s: %w: %s, and it is to be %s", t.Repository, tag, ErrTagMove, is, t.digest)
+}
+
+// tag puts the tags that are not there.
+func (t *task) tag(ctx context.Context, top *node) error {
+	missing, err := t.missingTags(ctx)
+	if err != nil {
+		return err
+	}
+	for _, tag := range missing {
+		if err := t.put(ctx, tag, top); err != nil {
+			return err
+		}
+		t.out.Written = append(t.out.Written, tag)
+	}
+	return nil
+}
+
+// missingTags are the tags that are not there yet. One that stands for something else fails all. Somebody may have put one
+// since the copy began, so they are asked for in the last moment.
+func (t *task) missingTags(ctx context.Context) ([]string, error) {
+	var missing []string
+	for _, tag := range t.Tags {
+		if t.Known.Tags[tag] == t.digest {
+			continue
 		}
 		is, err := t.standsFor(ctx, tag)
 		switch {
@@ -198,7 +234,7 @@ func (t *task) missingTags(ctx context.Context) ([]string, error) {
 		case is == "":
 			missing = append(missing, tag)
 		case is != t.digest:
-			return nil, fmt.Errorf("%s: %w: %s, and it is to be %s", name, ErrTagMove, is, t.digest)
+			return nil, t.moved(tag, is)
 		}
 	}
 	return missing, nil
@@ -206,13 +242,7 @@ func (t *task) missingTags(ctx context.Context) ([]string, error) {
 
 // standsFor is the digest of a tag or digest in the repository; "" is none.
 func (t *task) standsFor(ctx context.Context, reference string) (digest string, err error) {
-	switch {
-	case t.Known.New && !manifest.IsTag(reference):
-		return "", nil
-	case t.Known.Tags != nil && manifest.IsTag(reference):
-		return t.Known.Tags[reference], nil
-	}
-	err = t.host.write(ctx, func() (err error) {
+	err = t.write(ctx, func() (err error) {
 		digest, err = t.run.to.Resolve(ctx, t.Repository, reference)
 		return err
 	})
@@ -246,21 +276,22 @@ func (t *task) there(ctx context.Context) (bool, error) {
 
 // own reads the image's manifest from the repository that has it.
 func (t *task) own(ctx context.Context) (*image, error) {
-	var n *node
-	err := t.host.write(ctx, func() error {
-		body, served, err := t.run.to.Manifest(ctx, t.Repository, t.digest)
-		if err != nil {
-			return err
-		}
-		if n, err = parse(body, served); err != nil {
-			return audit.Fail(finding.Malformed, "%s@%s %w", t.Repository, t.digest, err)
-		}
-		return nil
-	})
-	if err != nil {
+	t.loader = newLoader(ownManifests{t}, t.run.token)
+	if _, err := t.loader.read(ctx, t.Repository, []string{t.digest}); err != nil {
 		return nil, err
 	}
-	return &image{tree: tree{nodes: []*node{n}}}, nil
+	return &image{tree: tree{nodes: []*node{t.loader.nodes[t.digest]}}}, nil
+}
+
+// ownManifests are those of the task's host.
+type ownManifests struct{ *task }
+
+func (t ownManifests) Manifest(ctx context.Context, repository, reference string) (body []byte, mediaType string, err error) {
+	err = t.write(ctx, func() error {
+		body, mediaType, err = t.run.to.Manifest(ctx, repository, reference)
+		return err
+	})
+	return body, mediaType, err
 }
 
 // prove asks for every tag, or for the digest, what the repository has there now.
@@ -269,8 +300,8 @@ func (t *task) prove(ctx context.Context) error {
 	if len(references) == 0 {
 		references = []string{t.digest}
 	}
-	return all(ctx, references, func(ctx context.Context, reference string) error {
-		return t.host.write(ctx, func() error {
+	return all(ctx, references, partsAtOnce, func(ctx context.Context, reference string) error {
+		return t.write(ctx, func() error {
 			is, err := t.run.to.Resolve(ctx, t.Repository, reference)
 			if err == nil && is != t.digest {
 				err = audit.Fail(finding.Malformed, "%s:%s stands for %s after the copy, not for %s", t.Repository, reference, is, t.digest)
