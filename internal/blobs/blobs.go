@@ -97,19 +97,19 @@ func (b bucket) fail(ctx context.Context, err error) error {
 	return audit.Fail(finding.Unavailable, "%s: %w", b.base, err)
 }
 
-// has tells whether a bucket has a file.
-func (b *Buckets) has(ctx context.Context, repository, name string) (bool, error) {
+// has tells whether a bucket has a file, and its size.
+func (b *Buckets) has(ctx context.Context, repository, name string) (size int64, has bool, err error) {
 	ctx, _, stop := watched(ctx)
 	defer stop()
 	at := b.buckets[repository]
-	_, err := at.Stat(ctx, name)
+	o, err := at.Stat(ctx, name)
 	switch {
 	case errors.Is(err, filestore.ErrNotFound):
-		return false, nil
+		return 0, false, nil
 	case err != nil:
-		return false, at.fail(ctx, err)
+		return 0, false, at.fail(ctx, err)
 	}
-	return true, nil
+	return o.Size, true, nil
 }
 
 // Resolve implements copier.Destination.
@@ -117,7 +117,7 @@ func (b *Buckets) Resolve(ctx context.Context, repository, reference string) (st
 	if !manifest.IsDigest(reference) {
 		return "", manifest.ErrNoManifest
 	}
-	there, err := b.has(ctx, repository, recordPrefix+reference)
+	_, there, err := b.has(ctx, repository, recordPrefix+reference)
 	if err == nil && !there {
 		err = manifest.ErrNoManifest
 	}
@@ -150,7 +150,7 @@ func (b *Buckets) Manifest(ctx context.Context, repository, reference string) (b
 }
 
 // HasBlob implements copier.Destination.
-func (b *Buckets) HasBlob(ctx context.Context, repository, digest string) (bool, error) {
+func (b *Buckets) HasBlob(ctx context.Context, repository, digest string) (size int64, has bool, err error) {
 	return b.has(ctx, repository, blobPrefix+digest)
 }
 

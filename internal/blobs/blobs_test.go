@@ -62,7 +62,7 @@ func TestNames(t *testing.T) {
 		if got, _, err := filestoretest.Get(t.Context(), store, "containers/images/"+digest); err != nil || !bytes.Equal(got, content) {
 			t.Errorf("%d bytes: %d are there, %v", size, len(got), err)
 		}
-		if has, err := b.HasBlob(t.Context(), name, digest); err != nil || !has {
+		if got, has, err := b.HasBlob(t.Context(), name, digest); err != nil || !has || got != int64(size) {
 			t.Errorf("%d bytes: %v, %v", size, has, err)
 		}
 	}
@@ -140,7 +140,7 @@ func TestSourceFails(t *testing.T) {
 		if err == nil || text != "short" && !errors.Is(err, errSource) {
 			t.Errorf("%s: %v", text, err)
 		}
-		if has, err := b.HasBlob(t.Context(), name, digest); err != nil || has {
+		if _, has, err := b.HasBlob(t.Context(), name, digest); err != nil || has {
 			t.Errorf("%s: %v, %v", text, has, err)
 		}
 	}
@@ -179,7 +179,10 @@ func (hanging) Open(ctx context.Context, _ string) (io.ReadCloser, filestore.Obj
 func TestHang(t *testing.T) {
 	digest := manifest.DigestOf(nil)
 	for name, ask := range map[string]func(context.Context, *Buckets) error{
-		"has":     func(ctx context.Context, b *Buckets) error { _, err := b.HasBlob(ctx, Name(base), digest); return err },
+		"has": func(ctx context.Context, b *Buckets) error {
+			_, _, err := b.HasBlob(ctx, Name(base), digest)
+			return err
+		},
 		"records": func(ctx context.Context, b *Buckets) error { _, err := b.Records(ctx, Name(base)); return err },
 		"manifest": func(ctx context.Context, b *Buckets) error {
 			_, _, err := b.Manifest(ctx, Name(base), digest)

@@ -9,6 +9,8 @@ import (
 	"io"
 	"slices"
 
+	"sigs.k8s.io/steward/internal/audit"
+	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
 )
 
@@ -100,27 +102,47 @@ func (t *task) bring(ctx context.Context, b *blob) error {
 	if err != nil || had {
 		return err
 	}
-	has := false
-	defer func() { t.run.spool.settle(b, t.host.name, t.Repository, has) }()
-	if from == "" && manifest.HostOf(t.source) == t.host.name {
+	err = t.deliver(ctx, b, from)
+	t.run.spool.settle(b, t.host.name, t.Repository, err == nil)
+	return err
+}
+
+// deliver sends a blob, unless it is there or the host shares it from another repository.
+func (t *task) deliver(ctx context.Context, b *blob, from string) error {
+	home := from == "" && manifest.HostOf(t.source) == t.host.name
+	switch {
+	case home:
 		from = t.source
-	}
-	if from == "" && t.asks() {
-		err = t.write(ctx, func() (err error) {
-			has, err = t.run.to.HasBlob(ctx, t.Repository, b.Digest)
-			return err
-		})
-		if err != nil || has {
+	case from == "" && t.asks():
+		if has, err := t.has(ctx, b); err != nil || has {
 			return err
 		}
 	}
 	mounted, err := t.upload(ctx, b, from)
-	if err != nil {
-		return err
+	if err == nil && mounted && home {
+		// Nobody has read it, so its size is what the manifest says, and nothing more.
+		if mounted, err = t.has(ctx, b); err == nil && !mounted {
+			_, err = t.upload(ctx, b, "")
+		}
 	}
-	has = true
-	t.sent(b, mounted)
-	return nil
+	if err == nil {
+		t.sent(b, mounted)
+	}
+	return err
+}
+
+// has asks whether the target has a blob. One of another size is not what the source's manifest says.
+func (t *task) has(ctx context.Context, b *blob) (has bool, err error) {
+	var size int64
+	err = t.write(ctx, func() (err error) {
+		size, has, err = t.run.to.HasBlob(ctx, t.Repository, b.Digest)
+		return err
+	})
+	if err == nil && has && size != b.Size {
+		err = errSource{audit.Fail(finding.Malformed, "blob %s has %d bytes at %s, the image's manifest says %d",
+			b.Digest, size, t.Repository, b.Size), t.source}
+	}
+	return has, err
 }
 
 // upload sends a blob. Where it was read from another image's source, and that failed, it is sent anew, from the own source in

@@ -98,7 +98,8 @@ type Destination interface {
 	// Resolve returns the digest of a tag, or the digest itself if it is there;
 	// manifest.ErrNoManifest or manifest.ErrNoRepository if not.
 	Resolve(ctx context.Context, repository, reference string) (string, error)
-	HasBlob(ctx context.Context, repository, digest string) (bool, error)
+	// HasBlob tells whether a repository has a blob, and its size.
+	HasBlob(ctx context.Context, repository, digest string) (size int64, has bool, err error)
 	// Upload puts a blob into a repository: mounted from another of the same host where from
 	// names one and the registry does so, else sent. open returns the bytes from the start; it
 	// is called again for every attempt. A reader that fails ends the attempt unfinished, and its error is in what is returned.

@@ -110,9 +110,9 @@ func (s *stock) Blob(ctx context.Context, repository, digest string, _ int64) (i
 	return io.NopCloser(strings.NewReader(body)), nil
 }
 
-func (s *stock) HasBlob(ctx context.Context, repository, digest string) (bool, error) {
-	_, ok := s.blob(repository, digest)
-	return ok, s.ask(ctx, "has", repository, digest)
+func (s *stock) HasBlob(ctx context.Context, repository, digest string) (size int64, has bool, err error) {
+	body, ok := s.blob(repository, digest)
+	return int64(len(body)), ok, s.ask(ctx, "has", repository, digest)
 }
 
 func (s *stock) Upload(ctx context.Context, repository, digest string, size int64, from string, open func(context.Context) (io.ReadCloser, error)) (mounted bool, err error) {
@@ -124,9 +124,9 @@ func (s *stock) Upload(ctx context.Context, repository, digest string, size int6
 		if body, err = s.receive(ctx, repository, digest, open); err != nil {
 			return false, err
 		}
-	}
-	if int64(len(body)) != size {
-		return false, audit.Fail(finding.Malformed, "%s@%s has %d bytes, not %d", repository, digest, len(body), size)
+		if int64(len(body)) != size {
+			return false, audit.Fail(finding.Malformed, "%s@%s has %d bytes, not %d", repository, digest, len(body), size)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -162,7 +162,10 @@ func (t *Transport) once(req *http.Request) (*http.Response, error) {
 	if err := t.judge(req, resp); err != nil {
 		return nil, err
 	}
-	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	if req.Method != http.MethodHead { // there it is the length of what GET would have got
+		resp.ContentLength = int64(len(body))
+	}
 	return resp, nil
 }
 

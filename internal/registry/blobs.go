@@ -41,25 +41,49 @@ func blobAddress(repo name.Repository, digest string) string {
 
 func rangeOf(from, to int64) string { return fmt.Sprintf("bytes=%d-%d", from, to-1) }
 
-// HasBlob tells whether a repository has a blob. What a HEAD denies may be there all the
-// same; then it is sent once more and nothing is lost.
-func (r *Registry) HasBlob(ctx context.Context, repository, digest string) (bool, error) {
+// HasBlob tells whether a repository has a blob, and its size. What a HEAD denies may be there
+// all the same; then it is sent once more and nothing is lost. So is what the registry has, but
+// does not tell the size of: has is false.
+func (r *Registry) HasBlob(ctx context.Context, repository, digest string) (size int64, has bool, err error) {
 	repo, err := parseBlob(repository, digest)
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
 	resp, _, err := r.ask(ctx, repo.Registry, request{
 		method: http.MethodHead, path: blobAddress(repo, digest), scopes: []string{repo.Scope(pushAction)}, strict: true,
 	})
 	switch {
 	case err != nil:
-		return false, err
+		return 0, false, err
 	case resp.StatusCode == http.StatusNotFound:
-		return false, nil
+		return 0, false, nil
+	case resp.StatusCode == http.StatusOK && resp.ContentLength >= 0:
+		return resp.ContentLength, true, nil
 	case resp.StatusCode == http.StatusOK, redirects(resp.StatusCode):
-		return true, nil
+		size = r.firstByte(ctx, repo, digest)
+		return size, size >= 0, nil
 	}
-	return false, refusal(resp, nil, repo.String()+"@"+digest)
+	return 0, false, refusal(resp, nil, repo.String()+"@"+digest)
+}
+
+// firstByte asks for one byte of a blob to learn how many there are; -1 is unknown. A HEAD
+// would not do everywhere: addresses that hosts redirect to may be signed for GET alone.
+func (r *Registry) firstByte(ctx context.Context, repo name.Repository, digest string) int64 {
+	resp, err := r.getBlob(ctx, repo, digest, 0, 1)
+	if err != nil {
+		return -1
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return resp.ContentLength
+	case http.StatusPartialContent:
+		var first, last, size int64
+		if n, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &size); err == nil && n == 3 {
+			return size
+		}
+	}
+	return -1
 }
 
 func redirects(code int) bool {
@@ -183,21 +207,30 @@ func passing(err error) bool {
 	return false
 }
 
-// openBlob asks for a blob from an offset on.
-func (r *Registry) openBlob(ctx context.Context, repo name.Repository, digest string, from, size int64) (io.ReadCloser, error) {
-	what := repo.String() + "@" + digest
-	q := request{method: http.MethodGet, path: blobAddress(repo, digest), scopes: []string{repo.Scope(pullAction)}, stream: true}
-	if from > 0 {
-		q.from, q.to = from, size
+// getBlob asks for a range of a blob, to excluded, wherever it is kept; 0, 0 is all of it.
+func (r *Registry) getBlob(ctx context.Context, repo name.Repository, digest string, from, to int64) (*http.Response, error) {
+	q := request{
+		method: http.MethodGet, path: blobAddress(repo, digest), scopes: []string{repo.Scope(pullAction)},
+		stream: true, from: from, to: to,
 	}
 	resp, err := r.send(ctx, repo.Registry, q)
 	for hop := 0; err == nil && redirects(resp.StatusCode); hop++ {
 		if hop == maxRedirects {
 			resp.Body.Close()
-			return nil, audit.Fail(finding.Malformed, "%s: redirected too often", what)
+			return nil, audit.Fail(finding.Malformed, "%s@%s: redirected too often", repo, digest)
 		}
 		resp, err = r.redirect(ctx, repo, q, resp)
 	}
+	return resp, err
+}
+
+// openBlob asks for a blob from an offset on.
+func (r *Registry) openBlob(ctx context.Context, repo name.Repository, digest string, from, size int64) (io.ReadCloser, error) {
+	what, to := repo.String()+"@"+digest, size
+	if from == 0 {
+		to = 0
+	}
+	resp, err := r.getBlob(ctx, repo, digest, from, to)
 	if err != nil {
 		return nil, err
 	}

@@ -364,6 +364,55 @@ func TestBlob(t *testing.T) {
 	}
 }
 
+// TestHasBlob: a blob is there only with its size, which is asked for where a HEAD does not tell it.
+func TestHasBlob(t *testing.T) {
+	const unknown = -1
+	ranged := func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(blobText))
+	}
+	away := func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://blobs.example.net/x?signed=1", http.StatusTemporaryRedirect)
+	}
+	for name, c := range map[string]struct {
+		head, get http.HandlerFunc
+		size      int64
+		asked     int
+	}{
+		"at once":  {head: ranged, size: int64(len(blobText)), asked: 1},
+		"not here": {head: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, size: unknown, asked: 1},
+		"not said": {head: func(http.ResponseWriter, *http.Request) {}, get: ranged, size: int64(len(blobText)), asked: 2},
+		"elsewhere": {head: away, get: func(w http.ResponseWriter, r *http.Request) {
+			if r.Host == plain {
+				away(w, r)
+				return
+			}
+			ranged(w, r)
+		}, size: int64(len(blobText)), asked: 3},
+		"elsewhere, whole": {head: away, get: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, blobText) }, size: int64(len(blobText)), asked: 2},
+		"elsewhere, lost":  {head: away, get: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, size: unknown, asked: 2},
+		"elsewhere, of unknown length": {head: away, get: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Range", "bytes 0-0/*")
+			w.WriteHeader(http.StatusPartialContent)
+		}, size: unknown, asked: 2},
+	} {
+		n := 0
+		s, r := script(t, func(w http.ResponseWriter, req *http.Request, _ []byte) {
+			switch n++; {
+			case req.URL.Path == "/v2/":
+				n--
+			case req.Method == http.MethodHead:
+				c.head(w, req)
+			default:
+				c.get(w, req)
+			}
+		})
+		size, has, err := r.HasBlob(t.Context(), plain+"/a", digest(1))
+		if err != nil || has != (c.size != unknown) || has && size != c.size || n != c.asked {
+			t.Errorf("%s: %v, %d, %v, asked %v", name, has, size, err, s.asked)
+		}
+	}
+}
+
 // keys is a keychain with one credential for every host that asks.
 type keys struct{ c authn.AuthConfig }
 
@@ -444,7 +493,7 @@ func TestPushTokens(t *testing.T) {
 			}
 		})
 		for _, repo := range []string{"/a", "/b", "/c"} {
-			if ok, err := r.HasBlob(t.Context(), plain+repo, digest(1)); err != nil || !ok {
+			if _, ok, err := r.HasBlob(t.Context(), plain+repo, digest(1)); err != nil || !ok {
 				t.Errorf("%s: %v, %v", name, ok, err)
 			}
 			if _, err := r.Upload(t.Context(), plain+repo, digest(1), 1, plain+"/base", blobOf("x")); err != nil {
