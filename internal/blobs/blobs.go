@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/steward/internal/filestore"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/pace"
 )
 
 // The names in a bucket (kubernetes/registry.k8s.io: cmd/archeio/internal/app/buckets.go, cmd/geranos/s3uploader.go).
@@ -81,12 +82,7 @@ func (b *Buckets) Records(ctx context.Context, repository string) (map[string]st
 
 // watched returns a context that ends when nothing was alive for patience: a bucket that hangs holds nobody up.
 func watched(ctx context.Context) (watched context.Context, alive, stop func()) {
-	watched, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(patience, func() { cancel(fmt.Errorf("no answer for %v", patience)) })
-	return watched, func() { timer.Reset(patience) }, func() {
-		timer.Stop()
-		cancel(nil)
-	}
+	return pace.Watchdog(ctx, patience, fmt.Errorf("no answer for %v", patience))
 }
 
 // fail says which bucket failed, so that the copier counts it. A failure of a source is none.

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"sigs.k8s.io/steward/internal/audit"
 	"sigs.k8s.io/steward/internal/filestore"
@@ -24,6 +25,8 @@ import (
 const (
 	fewFiles  = 50
 	askAtOnce = 16
+
+	storePatience = 5 * time.Minute // with a page of a list, an answer, or a piece of a file
 )
 
 // read asks the stores of a project what they hold. One that cannot be read is a gap, and nil.
@@ -40,7 +43,12 @@ func (r *fileRun) read(ctx context.Context, p *fileProject) []filestore.Held {
 		if errs[i] = err; err != nil {
 			continue
 		}
-		all.Go(func() { held[i], errs[i] = hold(ctx, p, store) })
+		all.Go(func() {
+			errs[i] = patiently(ctx, func(ctx context.Context, alive func()) (err error) {
+				held[i], err = hold(ctx, p, store, alive)
+				return err
+			})
+		})
 	}
 	all.Wait()
 	for i, base := range bases {
@@ -55,7 +63,7 @@ func (r *fileRun) read(ctx context.Context, p *fileProject) []filestore.Held {
 		}
 	}
 	for _, d := range filestore.Doubts(p.declared, p.scope, held, r.flags.prove) {
-		o, err := r.prove(ctx, r.stores[bases[d.Store]], held[d.Store][d.Name])
+		o, err := r.prove(ctx, r.stores[bases[d.Store]], d.Name)
 		if err != nil {
 			r.gap(p, bases[d.Store]+d.Name, err)
 			continue
@@ -94,16 +102,29 @@ func (r *fileRun) store(ctx context.Context, base string) (filestore.Store, erro
 	return s, nil
 }
 
+// patiently asks a store for something. Where nothing comes for storePatience the store is given up: one that hangs holds no
+// other, and no other project.
+func patiently(ctx context.Context, do func(ctx context.Context, alive func()) error) error {
+	ctx, alive, stop := pace.Watchdog(ctx, storePatience, audit.Fail(finding.TimedOut, "no answer for %v", storePatience))
+	defer stop()
+	err := do(ctx, alive)
+	if late := context.Cause(ctx); err != nil && late != nil {
+		return late
+	}
+	return err
+}
+
 // hold asks one store for the files in question.
-func hold(ctx context.Context, p *fileProject, store filestore.Store) (filestore.Held, error) {
+func hold(ctx context.Context, p *fileProject, store filestore.Store, alive func()) (filestore.Held, error) {
 	if p.scope.Names != nil && len(p.scope.Names) <= fewFiles {
-		return ask(ctx, slices.Sorted(maps.Keys(p.scope.Names)), store)
+		return ask(ctx, slices.Sorted(maps.Keys(p.scope.Names)), store, alive)
 	}
 	held := filestore.Held{}
 	for o, err := range store.List(ctx, "") {
 		if err != nil {
 			return nil, err
 		}
+		alive()
 		if _, declared := p.declared.File(o.Name); declared && p.scope.Has(o.Name) {
 			held[o.Name] = o
 		}
@@ -112,9 +133,12 @@ func hold(ctx context.Context, p *fileProject, store filestore.Store) (filestore
 }
 
 // ask asks for files one by one.
-func ask(ctx context.Context, names []string, store filestore.Store) (filestore.Held, error) {
+func ask(ctx context.Context, names []string, store filestore.Store, alive func()) (filestore.Held, error) {
 	objects, errs := make([]filestore.Object, len(names)), make([]error, len(names))
-	pace.Each(names, askAtOnce, func(i int, name string) { objects[i], errs[i] = store.Stat(ctx, name) })
+	pace.Each(names, askAtOnce, func(i int, name string) {
+		objects[i], errs[i] = store.Stat(ctx, name)
+		alive()
+	})
 	held := filestore.Held{}
 	for i, name := range names {
 		switch {
@@ -129,21 +153,39 @@ func ask(ctx context.Context, names []string, store filestore.Store) (filestore.
 }
 
 // prove finds out what the content of a file is: by what its writer left, or by reading it.
-func (r *fileRun) prove(ctx context.Context, store filestore.Store, o filestore.Object) (filestore.Object, error) {
-	if now, err := store.Stat(ctx, o.Name); err != nil || now.SHA256 != "" {
-		return now, err
-	}
-	r.progress.tell(func() string { return fmt.Sprintf("reading %s, of which nobody knows the content", o.Name) })
-	in, o, err := store.Open(ctx, o.Name)
+func (r *fileRun) prove(ctx context.Context, store filestore.Store, name string) (o filestore.Object, err error) {
+	err = patiently(ctx, func(ctx context.Context, alive func()) error {
+		if o, err = store.Stat(ctx, name); err != nil || o.SHA256 != "" {
+			return err
+		}
+		r.progress.tell(func() string { return fmt.Sprintf("reading %s, of which nobody knows the content", name) })
+		alive()
+		o, err = content(ctx, store, name, alive)
+		return err
+	})
+	return o, err
+}
+
+// content reads a file. Each piece that comes is a sign of life, as it is where files are copied.
+func content(ctx context.Context, store filestore.Store, name string, alive func()) (filestore.Object, error) {
+	in, o, err := store.Open(ctx, name)
 	if err != nil {
 		return o, err
 	}
 	defer in.Close() // it is only read
-	sum := sha256.New()
-	n, err := io.Copy(sum, in)
-	if err == nil && n != o.Size {
-		err = audit.Fail(finding.Unavailable, "%d bytes came instead of %d", n, o.Size)
+	sum, read := sha256.New(), int64(0)
+	for err == nil {
+		alive()
+		var n int64
+		n, err = io.CopyN(sum, in, filestore.PieceSize)
+		read += n
+	}
+	if !errors.Is(err, io.EOF) {
+		return o, err
+	}
+	if read != o.Size {
+		return o, audit.Fail(finding.Unavailable, "%d bytes came instead of %d", read, o.Size)
 	}
 	o.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	return o, err
+	return o, nil
 }
