@@ -73,7 +73,7 @@ var (
 	// ErrTagMove says that a tag stands for another digest at the destination; the text
 	// names both.
 	ErrTagMove = errors.New("the tag stands for another digest")
-	// ErrGivenUp says that a host failed too often in a row to be asked again in this copy.
+	// ErrGivenUp says that a host, or a project's source, failed too often in a row to be asked again in this copy.
 	ErrGivenUp = errors.New("given up")
 )
 
@@ -122,7 +122,7 @@ type Options struct {
 	Memory    int64  // bytes of blobs kept in memory, those below 1 MiB each; 24 MiB
 	Downloads int    // blobs read from sources at once; 16
 	PerHost   int    // writes to one host at once; 16
-	GiveUp    int    // failed targets in a row after which a host is given up; 5
+	GiveUp    int    // failed targets in a row after which a host is given up, and failed reads, a project's source; 5
 	// Attached takes along what belongs to an image: referrers, and the tags
 	// sha256-HEX.sig, .att and .sbom.
 	Attached bool

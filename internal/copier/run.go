@@ -52,7 +52,7 @@ func New(from Source, to Destination, opts Options) *Copier {
 // is not finished fails with its error.
 func (c *Copier) Copy(ctx context.Context, jobs []Job, tell func(Event)) []Outcome {
 	r := &run{
-		Copier: c, jobs: jobs, tell: tell, source: rationed{c.from, newPlaces(readsAtOnce)}, token: make(chan struct{}, 1),
+		Copier: c, jobs: jobs, tell: tell, source: rationed{c.from, newPlaces(readsAtOnce), newOutages(c.opts.GiveUp)}, token: make(chan struct{}, 1),
 		images: map[string]*wanted{}, tags: map[string]*lazy[map[string]bool]{}, claims: map[string]string{},
 	}
 	first := 0

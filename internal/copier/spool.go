@@ -36,6 +36,7 @@ type spool struct {
 	max       int64 // bytes
 	maxMemory int64
 	downloads *places
+	outages   *outages
 
 	mu         sync.Mutex
 	blobs      map[sized]*blob
@@ -87,7 +88,8 @@ type fill struct {
 
 func newSpool(ctx context.Context, from Source, dir string, opts Options) *spool {
 	return &spool{
-		ctx: ctx, from: from, dir: dir, max: opts.Spool, maxMemory: opts.Memory, downloads: newPlaces(opts.Downloads),
+		ctx: ctx, from: from, dir: dir, max: opts.Spool, maxMemory: opts.Memory,
+		downloads: newPlaces(opts.Downloads), outages: newOutages(opts.GiveUp),
 		blobs: map[sized]*blob{}, freed: make(chan struct{}),
 	}
 }
@@ -148,11 +150,12 @@ func (s *spool) open(ctx context.Context, source string, b *blob) io.ReadCloser 
 
 // run reads a blob from its source. It takes a place first: so what has room is on its way.
 func (s *spool) run(b *blob, f *fill) error {
-	return s.downloads.do(s.ctx, groupOf(f.source), func() error {
+	group := groupOf(f.source)
+	return s.downloads.do(s.ctx, group, func() error {
 		if err := s.reserve(b, f); err != nil {
 			return err
 		}
-		return s.download(b, f)
+		return s.outages.ask(group, func() error { return s.download(b, f) })
 	})
 }
 

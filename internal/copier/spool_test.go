@@ -25,7 +25,7 @@ func TestRoomOfABlobThatNobodyReads(t *testing.T) {
 			}
 			return nil
 		}
-		s := newSpool(t.Context(), from, t.TempDir(), Options{Spool: 10, Memory: 10, Downloads: 2})
+		s := newSpool(t.Context(), from, t.TempDir(), Options{GiveUp: 5, Spool: 10, Memory: 10, Downloads: 2})
 		blobs := s.need([]descriptor{a, b}, 1)
 		first := s.open(t.Context(), "x.test/p/a", blobs[0])
 		synctest.Wait() // it has the room
@@ -46,7 +46,7 @@ func TestManyTinyBlobs(t *testing.T) {
 	for n := range maxSpooled + 10 {
 		all = append(all, from.keep("x.test/p/a", fmt.Sprint(n)))
 	}
-	s := newSpool(t.Context(), from, t.TempDir(), Options{Spool: 1 << 30, Memory: 1 << 20, Downloads: 1})
+	s := newSpool(t.Context(), from, t.TempDir(), Options{GiveUp: 5, Spool: 1 << 30, Memory: 1 << 20, Downloads: 1})
 	blobs := s.need(all, 1)
 	for n, b := range blobs {
 		r := s.open(t.Context(), "x.test/p/a", b)
@@ -74,7 +74,7 @@ func TestAFailureIsForgotten(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			from := newStock()
 			d := descriptorOf("0123456789")
-			s := newSpool(t.Context(), from, t.TempDir(), Options{Spool: 10, Memory: memory, Downloads: 1})
+			s := newSpool(t.Context(), from, t.TempDir(), Options{GiveUp: 5, Spool: 10, Memory: memory, Downloads: 1})
 			blobs := s.need([]descriptor{d}, 2)
 			for range 2 {
 				r := s.open(t.Context(), "x.test/p/a", blobs[0])
