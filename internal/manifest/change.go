@@ -147,35 +147,24 @@ func few(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:enough], ", "), len(names)-enough)
 }
 
-// Allowed finds destinations that lie below none of the roots that a community promotes to, and manifests that use some of
-// these and not all. Without roots everything is allowed.
-func (s *Set) Allowed(roots []string) []finding.Finding {
+// Halves finds manifests that name some of the mirrors that a community promotes to and not all. Without mirrors nothing is
+// asked of them.
+func (s *Set) Halves(mirrors []string) []finding.Finding {
 	var found []finding.Finding
 	for _, m := range s.Manifests {
-		if len(roots) > 0 {
-			found = append(found, m.allowed(roots)...)
-		}
+		found = append(found, m.halves(mirrors)...)
 	}
 	finding.Sort(found)
 	return found
 }
 
-// Outside is the part of Allowed that nothing of a manifest may be promoted with: destinations below none of the roots.
-func (s *Set) Outside(roots []string) []finding.Finding {
-	return slices.DeleteFunc(s.Allowed(roots), func(f finding.Finding) bool { return f.Rule != ruleOutside })
-}
-
-func (m *Manifest) allowed(roots []string) []finding.Finding {
+func (m *Manifest) halves(roots []string) []finding.Finding {
 	var found []finding.Finding
 	have := map[string][]string{} // what is below a root, and below which
 	var places []string
 	for _, d := range m.Destinations {
 		root, below := under(d.Name, roots)
 		if root == "" {
-			found = append(found, finding.Finding{
-				Rule: ruleOutside, Severity: finding.Error, Object: d.Name, File: m.File, Line: d.Line, Fix: "promote to the mirrors that steward.yaml lists (promotion.mirrors)",
-				Message: "the destination is below no mirror that images may go to",
-			})
 			continue
 		}
 		if have[below] == nil {

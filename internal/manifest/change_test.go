@@ -4,6 +4,7 @@
 package manifest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,7 +47,7 @@ func TestChange(t *testing.T) {
 	}
 }
 
-func TestAllowed(t *testing.T) {
+func TestDestinationsThatAreAllowed(t *testing.T) {
 	roots := []string{"us-docker.pkg.dev/prod/images", "eu-docker.pkg.dev/prod/images"}
 	manifest := func(destinations ...string) string {
 		text := "-- r/images/p/images.yaml --\n-- r/manifests/p/promoter-manifest.yaml --\nregistries:\n- {name: gcr.io/s, src: true}\n"
@@ -55,24 +56,39 @@ func TestAllowed(t *testing.T) {
 		}
 		return text
 	}
+	const above = "manifests/p/promoter-manifest.yaml:3 MANIFEST-4 r/manifests/p/promoter-manifest.yaml"
 	for name, c := range map[string]struct {
-		destinations []string
-		want         string
+		destinations  []string
+		want, guessed string // with the roots, and without
 	}{
-		"all":          {[]string{roots[0] + "/a", roots[1] + "/a"}, ""},
-		"roots":        {roots, ""},
-		"two prefixes": {[]string{roots[0], roots[1], roots[0] + "/a", roots[1] + "/a"}, ""},
-		"one missing":  {[]string{roots[0] + "/a"}, "manifests/p/promoter-manifest.yaml MANIFEST-13 p/a"},
-		"mixed":        {[]string{roots[0] + "/a", roots[1] + "/b"}, "manifests/p/promoter-manifest.yaml MANIFEST-13 p/a\nmanifests/p/promoter-manifest.yaml MANIFEST-13 p/b"},
-		"outside":      {append([]string{"gcr.io/mine"}, roots...), "manifests/p/promoter-manifest.yaml:3 MANIFEST-12 gcr.io/mine"},
-		"look-alike":   {append([]string{roots[0] + "-2/a"}, roots...), "manifests/p/promoter-manifest.yaml:3 MANIFEST-12 us-docker.pkg.dev/prod/images-2/a"},
+		"all":          {[]string{roots[0] + "/a", roots[1] + "/a"}, "", ""},
+		"roots":        {roots, "", ""},
+		"two prefixes": {[]string{roots[0], roots[1], roots[0] + "/a", roots[1] + "/a"}, "", ""},
+		"one missing":  {[]string{roots[0] + "/a"}, "manifests/p/promoter-manifest.yaml MANIFEST-13 p/a", ""},
+		"mixed":        {[]string{roots[0] + "/a", roots[1] + "/b"}, "manifests/p/promoter-manifest.yaml MANIFEST-13 p/a\nmanifests/p/promoter-manifest.yaml MANIFEST-13 p/b", ""},
+		"outside":      {append([]string{"gcr.io/mine"}, roots...), "manifests/p/promoter-manifest.yaml:3 MANIFEST-12 gcr.io/mine", ""},
+		"look-alike":   {append([]string{roots[0] + "-2/a"}, roots...), "manifests/p/promoter-manifest.yaml:3 MANIFEST-12 us-docker.pkg.dev/prod/images-2/a", ""},
+		"above":        {append([]string{"us-docker.pkg.dev/prod"}, roots...), above, above},
+		"far above":    {append([]string{"us-docker.pkg.dev"}, roots...), above, above},
 	} {
-		set, _ := load(t, manifest(c.destinations...))
-		if got := says(set.Allowed(roots)); got != c.want {
+		load := func(mirrors ...string) (*Set, string) {
+			set, problems, err := Load(tree(manifest(c.destinations...)), "r", mirrors...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return set, says(append(problems, set.Halves(mirrors)...))
+		}
+		set, got := load(roots...)
+		if got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, c.want)
 		}
-		if got := set.Allowed(nil); got != nil {
-			t.Errorf("%s, without a list: %v", name, got)
+		for _, m := range set.Mirrors {
+			if !slices.Contains(roots, m) {
+				t.Errorf("%s: %s became a mirror", name, m)
+			}
+		}
+		if _, got := load(); got != c.guessed {
+			t.Errorf("%s, without a list: %s", name, got)
 		}
 	}
 }

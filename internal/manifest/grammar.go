@@ -41,6 +41,12 @@ func DigestOf(content []byte) string {
 // registry does not do it itself; with .sig and the like it is that of the attached thing.
 func DigestTag(digest string) string { return strings.Replace(digest, ":", "-", 1) }
 
+// IsAttachedTag tells such a tag, whatever follows the digest. Nobody may declare one: signing writes them.
+func IsAttachedTag(s string) bool {
+	rest, ok := strings.CutPrefix(s, "sha256-")
+	return ok && len(rest) >= 64 && isHex(rest[:64])
+}
+
 // HostOf is the registry of a repository, HOST/PATH.
 func HostOf(repository string) string {
 	host, _, _ := strings.Cut(repository, "/")

@@ -41,8 +41,10 @@ const (
 	manifestFile = "promoter-manifest.yaml"
 	imagesFile   = "images.yaml"
 
-	maxFile    = 8 << 20 // bytes; the largest that exists has 1.2 MB
-	maxFolders = 5000
+	maxFile         = 8 << 20 // bytes; the largest that exists has 1.2 MB
+	maxFolders      = 5000
+	maxDestinations = 1000   // of a manifest; Kubernetes has 44
+	maxPlaces       = 50_000 // of a manifest: its images, times the paths below a mirror where they go
 )
 
 // Set is what a tree declares. It is immutable.
@@ -104,18 +106,20 @@ type Tag struct {
 // loader collects the problems of a tree.
 type loader struct {
 	files    fs.FS
+	mirrors  []string // that images may go below; none: anywhere
 	problems []finding.Finding
 }
 
 // Load reads DIR/manifests/*/promoter-manifest.yaml and DIR/images/*/images.yaml, or
-// the one thick manifest that dir is where it is a file. Findings are about what the files say, in the order of files and lines; the set
-// holds all that could be understood. An error is one of reading, or says that dir
+// the one thick manifest that dir is where it is a file. Below mirrors, HOST/PATH each, images may go, and nowhere else; where
+// none are named they are found from the destinations (MF-7). Findings are about what the files say, in the order of files and
+// lines; the set holds all that could be understood. An error is one of reading, or says that dir
 // holds no manifests.
-func Load(files fs.FS, dir string) (*Set, []finding.Finding, error) {
+func Load(files fs.FS, dir string, mirrors ...string) (*Set, []finding.Finding, error) {
+	l := &loader{files: files, mirrors: mirrors}
 	if info, err := fs.Stat(files, dir); err == nil && info.Mode().IsRegular() {
-		return loadThick(files, dir)
+		return l.thick(dir)
 	}
-	l := &loader{files: files}
 	names, err := l.projects(path.Join(dir, "manifests"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read manifests: %w", err)
@@ -135,7 +139,7 @@ func Load(files fs.FS, dir string) (*Set, []finding.Finding, error) {
 	if err := l.orphans(path.Join(dir, "images"), names); err != nil {
 		return nil, nil, fmt.Errorf("read manifests: %w", err)
 	}
-	set.assemble()
+	l.assemble(set)
 	l.conflicts(set)
 	finding.Sort(l.problems)
 	return set, l.problems, nil

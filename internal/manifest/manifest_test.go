@@ -137,6 +137,9 @@ func TestRules(t *testing.T) {
 		"digest too short":   {"- name: a\n  dmap:\n    \"sha256:1234\": [x]\n", "images/p/images.yaml:3 MANIFEST-6", true},
 		"digest upper case":  {"- name: a\n  dmap:\n    \"sha256:" + strings.Repeat("A", 64) + "\": [x]\n", "images/p/images.yaml:3 MANIFEST-6", true},
 		"tag":                {"- name: a\n  dmap:\n    \"@a\": [\"-x\", \"x y\"]\n", "images/p/images.yaml:3 MANIFEST-7\nimages/p/images.yaml:3 MANIFEST-7", true},
+		"signature":          {"- name: a\n  dmap:\n    \"@a\": [x, sha256-" + strings.Repeat("0", 64) + ".sig]\n", "images/p/images.yaml:3 MANIFEST-7", true},
+		"nearly a signature": {"- name: a\n  dmap:\n    \"@a\": [x, sha256-" + strings.Repeat("0", 63) + "]\n", "", true},
+		"latest":             {"- name: a\n  dmap:\n    \"@a\": [x, latest]\n", "images/p/images.yaml:3 MANIFEST-7", true},
 		"two digests":        {"- name: a\n  dmap:\n    \"@a\": [x]\n    \"@b\": [x]\n", "images/p/images.yaml:4 MANIFEST-8", true},
 		"two digests, apart": {ok + "- name: a\n  dmap: {\"@b\": [x]}\n", "images/p/images.yaml:4 MANIFEST-8", true},
 		"redundant":          {ok + ok, "images/p/images.yaml:4 MANIFEST-9", true},
@@ -167,6 +170,7 @@ func TestRegistries(t *testing.T) {
 		"source again":    {"registries:\n- {name: gcr.io/s}\n- {name: gcr.io/s, src: true}\n- {name: gcr.io/d}\n", "", "gcr.io/s", "gcr.io/d"},
 		"no name":         {"registries:\n- {name: gcr.io/s, src: true}\n- {}\n- {name: gcr.io/d}\n", at + ":3 MANIFEST-2", "gcr.io/s", "gcr.io/d"},
 		"not a registry":  {"registries:\n- {name: gcr.io/s, src: true}\n- {name: images/x}\n- {name: gcr.io/d}\n", at + ":3 MANIFEST-4", "gcr.io/s", "gcr.io/d"},
+		"only a project":  {"registries:\n- {name: us-docker.pkg.dev/s, src: true}\n- {name: us-docker.pkg.dev/d}\n- {name: gcr.io/d}\n", at + ":3 MANIFEST-4", "us-docker.pkg.dev/s", "gcr.io/d"},
 		"quoted boolean":  {"registries:\n- {name: gcr.io/s, src: true}\n- {name: gcr.io/d, src: \"false\"}\n", at + ":3 MANIFEST-2", "gcr.io/s", "gcr.io/d"},
 		"registries once": {"registries: {name: gcr.io/s}\n", at + " MANIFEST-4\n" + at + ":1 MANIFEST-2", "", ""},
 	} {

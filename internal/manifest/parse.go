@@ -200,7 +200,7 @@ func (d *document) registry(m *Manifest, n *yaml.Node) {
 		}
 	})
 	wrong := func(format, fix string, args ...any) {
-		d.report(ruleRegistry, finding.Error, n.Line, d.file, clip(dest.Name)+" "+format, fix, format, args...)
+		d.report(ruleRegistry, finding.Error, n.Line, d.file, clip(dest.Name), fix, format, args...)
 	}
 	switch {
 	case !named && len(d.problems) == before:
@@ -209,6 +209,14 @@ func (d *document) registry(m *Manifest, n *yaml.Node) {
 	case !IsRegistry(dest.Name):
 		m.Whole = false
 		wrong("%s is not a registry", "name it HOST/PATH, in lower case", quote(dest.Name))
+	case !source && artifactRegistry(dest.Name) && strings.Count(dest.Name, "/") < 2:
+		m.Whole = false
+		wrong("%s is no repository of Artifact Registry", "name it HOST/PROJECT/REPOSITORY, and what follows", quote(dest.Name))
+	case !source && len(m.Destinations) == maxDestinations:
+		if m.Whole {
+			m.Whole = false
+			wrong("there are more than %d destinations", "name fewer", maxDestinations)
+		}
 	case source && m.Source != "":
 		wrong("a second registry is the source; the promoter takes the first", "keep one src: true")
 	case source:
@@ -355,7 +363,14 @@ func (b *builder) tag(digest *Digest, n *yaml.Node) {
 	case !IsTag(name):
 		b.report(ruleTag, finding.Error, n.Line, b.object(), clip(name), "use up to 128 letters, digits, and . _ -",
 			"%s of image %s is not a tag", quote(name), b.entry.Name)
+	case IsAttachedTag(name):
+		b.report(ruleTag, finding.Error, n.Line, b.object(), clip(name), "give it another name: what is attached to an image comes along by itself",
+			"%s of image %s is where signatures of an image are kept", quote(name), b.entry.Name)
 	default:
+		if name == "latest" {
+			b.report(ruleTag, finding.Warning, n.Line, b.object(), name, "use a version: a tag that was promoted never moves",
+				"latest of image %s would mean this image for ever", b.entry.Name)
+		}
 		digest.Tags = append(digest.Tags, Tag{name, n.Line})
 	}
 }

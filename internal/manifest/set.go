@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"sigs.k8s.io/steward/internal/finding"
 )
 
 // Image is everything that is declared at one path of the mirrors. A destination times
@@ -106,12 +108,19 @@ func (s *Set) find(p string) (int, bool) {
 }
 
 // assemble finds the mirrors and lays the images of all manifests over each other.
-func (s *Set) assemble() {
-	roots := rootsOf(s.Manifests)
+func (l *loader) assemble(s *Set) {
+	roots := l.roots(s.Manifests)
 	s.Mirrors = slices.Compact(slices.Sorted(maps.Values(roots)))
 	images := map[string]*Image{}
 	for _, m := range s.Manifests {
 		places := m.place(roots, s.Mirrors)
+		if len(places)*len(m.Entries) > maxPlaces {
+			m.Whole = false
+			l.found(finding.Finding{Rule: ruleRegistry, Severity: finding.Error, Object: m.File, Field: "places", File: m.File,
+				Fix: "split the manifest, or name fewer destinations"},
+				"%d images at %d places of a mirror are more than %d", len(m.Entries), len(places), maxPlaces)
+			continue
+		}
 		for _, below := range slices.Sorted(maps.Keys(places)) {
 			for _, e := range m.Entries {
 				at := path.Join(below, e.Name)
@@ -144,7 +153,31 @@ func (m *Manifest) place(roots map[string]string, mirrors []string) map[string][
 	return places
 }
 
-// rootsOf maps every destination to the root of its mirror. In Artifact Registry that
+// roots maps every destination to the root of its mirror. Those that are below no mirror where images may go are reported, and
+// are none any more: what is refused decides nothing about others.
+func (l *loader) roots(all []*Manifest) map[string]string {
+	if len(l.mirrors) == 0 {
+		return rootsOf(all)
+	}
+	roots := map[string]string{}
+	for _, m := range all {
+		m.Destinations = slices.DeleteFunc(m.Destinations, func(d Destination) bool {
+			root, _ := under(d.Name, l.mirrors)
+			if root == "" {
+				l.found(finding.Finding{
+					Rule: ruleOutside, Severity: finding.Error, Object: d.Name, File: m.File, Line: d.Line,
+					Fix: "promote to the mirrors that steward.yaml lists (promotion.mirrors)",
+				}, "the destination is below no mirror that images may go to")
+				return true
+			}
+			roots[d.Name] = root
+			return false
+		})
+	}
+	return roots
+}
+
+// rootsOf finds the mirrors from what is declared. In Artifact Registry a root
 // is the repository, HOST/PROJECT/REPOSITORY. Elsewhere destinations with the same host
 // and first segment are one mirror, and its root is what all of them have in common.
 func rootsOf(all []*Manifest) map[string]string {
@@ -162,19 +195,23 @@ func rootsOf(all []*Manifest) map[string]string {
 			}
 		}
 	}
+	is := map[string]bool{}
+	for _, root := range common {
+		is[root] = true
+	}
 	for _, m := range all {
 		for _, d := range m.Destinations {
-			roots[d.Name] = outermost(common, common[account(d.Name)])
+			roots[d.Name] = outermost(is, common[account(d.Name)])
 		}
 	}
 	return roots
 }
 
 // outermost is the root that a root is below of: a mirror holds no other.
-func outermost(common map[string]string, root string) string {
-	for _, other := range common {
-		if strings.HasPrefix(root, other+"/") {
-			return outermost(common, other)
+func outermost(roots map[string]bool, root string) string {
+	for i := range root {
+		if root[i] == '/' && roots[root[:i]] {
+			return root[:i]
 		}
 	}
 	return root

@@ -5,17 +5,15 @@ package manifest
 
 import (
 	"fmt"
-	"io/fs"
 	"path"
 	"strings"
 
 	"sigs.k8s.io/steward/internal/finding"
 )
 
-// loadThick reads a manifest that is one file with both registries and images, as the promoter
+// thick reads a manifest that is one file with both registries and images, as the promoter
 // takes it by --manifest. Its name is that of the file.
-func loadThick(files fs.FS, file string) (*Set, []finding.Finding, error) {
-	l := &loader{files: files}
+func (l *loader) thick(file string) (*Set, []finding.Finding, error) {
 	m := &Manifest{Name: strings.TrimSuffix(path.Base(file), path.Ext(file)), File: file, Images: file, Whole: true}
 	d, err := l.open(m, file)
 	if err != nil {
@@ -25,7 +23,7 @@ func loadThick(files fs.FS, file string) (*Set, []finding.Finding, error) {
 		d.registries(m)
 	}
 	set := &Set{Manifests: []*Manifest{m}, Dir: file}
-	set.assemble()
+	l.assemble(set)
 	finding.Sort(l.problems)
 	return set, l.problems, nil
 }

@@ -40,16 +40,6 @@ func (s set) len() int {
 	return n
 }
 
-// meets tells whether both have a member.
-func (s set) meets(t set) bool {
-	for i, w := range s {
-		if w&t[i] != 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // without puts s without others into out, which has their length.
 func (s set) without(out set, others ...set) set {
 	copy(out, s)

@@ -32,7 +32,7 @@ func troubleOf(problems []finding.Finding) trouble {
 		switch {
 		case (p.Rule == badRegistry || p.Rule == outside) && p.Severity >= finding.Error:
 			t.registries[p.File] = true
-		case p.Rule == badTag:
+		case p.Rule == badTag && p.Severity >= finding.Error:
 			t.tags[p.File] = true
 		}
 	}
@@ -57,10 +57,17 @@ func (t trouble) holds(i *item) bool {
 type look struct {
 	*shelf
 	moved map[string]bool // tags that stand for another digest somewhere
+	stray map[int32]*stray
 	twice map[int32]bool  // claims of a tag that another digest claims on the same mirror
 	used  map[string]bool // tags that are also declared for what is no digest
 	taken map[string]set  // what other parts promote: tag and digest, to mirrors; nil for one part
 	spare set
+}
+
+// stray is where a claim's tag stands for another digest, and for which one, the last of several.
+type stray struct {
+	on       set
+	observed string
 }
 
 func (c *Comparison) look(s *shelf) *look {
@@ -68,11 +75,18 @@ func (c *Comparison) look(s *shelf) *look {
 	if len(s.image.Parts) > 1 {
 		l.taken = map[string]set{}
 	}
-	for p := range s.wrong {
-		if l.moved == nil {
-			l.moved = map[string]bool{}
-		}
+	if len(s.wrong) > 0 {
+		l.moved, l.stray = map[string]bool{}, map[int32]*stray{}
+	}
+	for p, digest := range s.wrong {
 		l.moved[s.claims[p.claim].tag.Name] = true
+		at := l.stray[p.claim]
+		if at == nil {
+			at = &stray{on: make(set, c.words)}
+			l.stray[p.claim] = at
+		}
+		at.on.add(p.mirror)
+		at.observed = max(at.observed, digest)
 	}
 	for _, p := range s.image.Parts {
 		for _, d := range p.Entry.Lost {
@@ -88,19 +102,39 @@ func (c *Comparison) look(s *shelf) *look {
 	return l
 }
 
-// contest finds claims that exclude each other.
+// contest finds claims that exclude each other: on some mirror their tag is to be two digests.
 func (l *look) contest(words int) {
-	for n := range l.claims {
-		a := &l.claims[n]
-		for m := a.next; m >= 0; m = l.claims[m].next {
-			i, j := &l.items[a.item], &l.items[l.claims[m].item]
-			if i.digest.Digest != j.digest.Digest && setOf(words, i.part.Mirrors).meets(setOf(words, j.part.Mirrors)) {
-				if l.twice == nil {
-					l.twice = map[int32]bool{}
-				}
-				l.twice[int32(n)], l.twice[m] = true, true
-			}
+	for _, n := range l.byTag {
+		if l.claims[n].next < 0 {
+			continue
 		}
+		first, both := map[int]string{}, make(set, words)
+		l.each(n, func(_ int32, i *item) {
+			for _, m := range i.part.Mirrors {
+				if was, again := first[m]; again && was != i.digest.Digest {
+					both.add(m)
+				}
+				first[m] = i.digest.Digest
+			}
+		})
+		if both.empty() {
+			continue
+		}
+		if l.twice == nil {
+			l.twice = map[int32]bool{}
+		}
+		l.each(n, func(claim int32, i *item) {
+			if slices.ContainsFunc(i.part.Mirrors, both.has) {
+				l.twice[claim] = true
+			}
+		})
+	}
+}
+
+// each calls do for all claims of a tag.
+func (l *look) each(n int32, do func(claim int32, i *item)) {
+	for ; n >= 0; n = l.claims[n].next {
+		do(n, &l.items[l.claims[n].item])
 	}
 }
 
@@ -265,21 +299,14 @@ func (d *decision) tell(l *look, n int) {
 // otherwise it would mean one thing here and another there.
 func (d *decision) move(l *look, c int32) {
 	i, t := &l.items[l.claims[c].item], l.claims[c].tag
-	on := make(set, d.words)
-	observed := ""
-	for p, digest := range l.wrong {
-		if p.claim == c {
-			on.add(p.mirror)
-			observed = max(observed, digest)
-		}
-	}
-	if on.empty() {
+	at := l.stray[c]
+	if at == nil {
 		return // it is another claim of the tag that is not as declared
 	}
-	members := on.members()
+	members := at.on.members()
 	d.fault(i.part.Manifest, finding.Finding{
 		Rule: RuleMoved, Severity: finding.Error, Object: l.image.Path + ":" + t.Name, File: i.part.Manifest.Images, Line: t.Line,
-		Declared: i.digest.Digest, Observed: observed,
+		Declared: i.digest.Digest, Observed: at.observed,
 		Message: "the tag stands for another digest " + d.where(members, len(i.part.Mirrors)) + ", and a tag is never moved",
 		Fix:     "declare a new tag for the new digest",
 	})
@@ -353,10 +380,10 @@ func (l *look) groups(n int) []group {
 			}
 			rest := all[g].mirrors.without(make(set, len(missing)), both)
 			missing.without(missing, both)
-			with := group{append(slices.Clone(all[g].tags), tag), both}
-			if all[g] = with; !rest.empty() {
-				all = append(all, group{slices.Delete(slices.Clone(with.tags), len(with.tags)-1, len(with.tags)), rest})
+			if !rest.empty() {
+				all = append(all, group{slices.Clone(all[g].tags), rest})
 			}
+			all[g] = group{append(all[g].tags, tag), both}
 		}
 		if !missing.empty() {
 			all = append(all, group{[]string{tag}, missing})

@@ -32,7 +32,7 @@ const roots = "registries:\n- {name: src.io/p, src: true}\n- name: a.pkg.dev/k/i
 // community is a tree of manifests: project to its registries ("" for roots) and images.
 type community map[string][2]string
 
-func (c community) load(t testing.TB) (*manifest.Set, []finding.Finding) {
+func (c community) load(t testing.TB, mirrors ...string) (*manifest.Set, []finding.Finding) {
 	t.Helper()
 	files := fstest.MapFS{}
 	for name, texts := range c {
@@ -46,7 +46,7 @@ func (c community) load(t testing.TB) (*manifest.Set, []finding.Finding) {
 		files["r/manifests/"+name+"/promoter-manifest.yaml"] = &fstest.MapFile{Data: []byte(registries)}
 		files["r/images/"+name+"/images.yaml"] = &fstest.MapFile{Data: []byte(texts[1])}
 	}
-	set, problems, err := manifest.Load(files, "r")
+	set, problems, err := manifest.Load(files, "r", mirrors...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -168,8 +168,6 @@ func (a *adding) discover(ctx context.Context, source string) ([]string, error) 
 	return found, nil
 }
 
-// attachedTag is what signatures and the like are stored under.
-var attachedTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}`)
 
 // take adds what a list has and the manifest has not.
 func (p *proposal) take(image string, l manifest.Listing, wanted func(string) bool) {
@@ -184,7 +182,7 @@ func (p *proposal) take(image string, l manifest.Listing, wanted func(string) bo
 		digest := l.Tags[tag]
 		was, known := declared[tag]
 		switch {
-		case tag == latest || attachedTag.MatchString(tag) || !wanted(tag) || !manifest.IsTag(tag) || !manifest.IsDigest(digest):
+		case tag == latest || manifest.IsAttachedTag(tag) || !wanted(tag) || !manifest.IsTag(tag) || !manifest.IsDigest(digest):
 		case known && was != digest:
 			p.moved = append(p.moved, movedTag{image + ":" + tag, was, digest})
 		case known:

@@ -158,11 +158,11 @@ func (t *tree) choose(d declared) error {
 
 // read reads the tree. Places where the settings let nothing go are problems as well.
 func (t *tree) read(files fs.FS, config *settings.Settings) (*manifest.Set, []finding.Finding, error) {
-	set, problems, err := manifest.Load(files, t.manifests)
-	if err == nil && config != nil {
-		problems = append(problems, set.Outside(config.Promotion.Mirrors)...)
+	var mirrors []string
+	if config != nil {
+		mirrors = config.Promotion.Mirrors
 	}
-	return set, problems, err
+	return manifest.Load(files, t.manifests, mirrors...)
 }
 
 // base reads the tree at a commit. Where it was not there yet, it declared nothing.

@@ -116,8 +116,8 @@ func (t tree) declared() (d declared) {
 	d.images, d.files = &manifest.Set{}, map[string]*manifest.FileSet{}
 	var there bool
 	if there, d.err = t.has(path.Join(p.Tree(), "manifests")); there && d.err == nil {
-		if d.images, d.found, d.err = manifest.Load(t.files, p.Tree()); d.err == nil {
-			d.found = append(d.found, d.images.Allowed(p.Mirrors)...)
+		if d.images, d.found, d.err = manifest.Load(t.files, p.Tree(), p.Mirrors...); d.err == nil {
+			d.found = append(d.found, d.images.Halves(p.Mirrors)...)
 		}
 	}
 	for i, folder := range stores(p) {

@@ -169,9 +169,9 @@ func (p promote) read(ctx context.Context, repo thread.Repo, commit string, f fa
 	if !some {
 		return nil, odd, nil
 	}
-	set, found, err := manifest.Load(files, f.tree)
+	set, found, err := manifest.Load(files, f.tree, mirrors...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("manifests at %s: %w", commit, err)
 	}
-	return set, slices.Concat(odd, found, set.Allowed(mirrors)), nil
+	return set, slices.Concat(odd, found, set.Halves(mirrors)), nil
 }
