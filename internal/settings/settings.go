@@ -139,9 +139,6 @@ func (s *Settings) problems() []error {
 			all = append(all, fmt.Errorf("unreviewed: %q is not a login", login))
 		}
 	}
-	if len(s.Repos) == 0 {
-		all = append(all, errors.New("repos: none is named, so nothing would be done; stop the server to switch it off"))
-	}
 	for _, err := range s.Janitor.problems() {
 		all = append(all, fmt.Errorf("janitor: %w", err))
 	}

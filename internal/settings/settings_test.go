@@ -57,8 +57,6 @@ func TestReportAddresses(t *testing.T) {
 
 func TestProblemsComeAtOnceWithTheirPlace(t *testing.T) {
 	tests := map[string][]string{
-		"":          {"none is named"},
-		"repos: {}": {"none is named"},
 		"repos: {a/b: {owners: {file: ../OWNERS, aliases_file: x/y}}}": {`"../OWNERS"`, `"x/y"`},
 		"repo: {}":                        {"line 1", "repo"},
 		"reconcile: soon":                 {"line 1", "soon"},

@@ -62,6 +62,9 @@ func (s *hookServer) reload() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.opts.Config, err)
 	}
+	if len(parsed.Repos) == 0 {
+		return fmt.Errorf("%s: repos: none is named, so nothing would be done; stop the server to switch it off", s.opts.Config)
+	}
 	set, err := plugin.NewSet(s.all)
 	if err != nil {
 		return err

@@ -168,7 +168,6 @@ func (a *adding) discover(ctx context.Context, source string) ([]string, error) 
 	return found, nil
 }
 
-
 // take adds what a list has and the manifest has not.
 func (p *proposal) take(image string, l manifest.Listing, wanted func(string) bool) {
 	declared := map[string]string{}

@@ -31,10 +31,7 @@ read or is broken.`,
   steward verify policy -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, flag := range []string{"config", "prow-config", "prow-plugins"} {
-				src.pointed = src.pointed || cmd.Flags().Changed(flag)
-			}
-			src.pointedProw = cmd.Flags().Changed("prow-config")
+			src.given(cmd)
 			return run(cmd, deps, src, out, parts(deps), false)
 		},
 	}
@@ -65,7 +62,7 @@ func (p part) command(deps Deps, src *source, out *job.Output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: p.name, Short: p.short, Long: p.long, Example: p.example, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			src.pointedProw = cmd.Flags().Changed("prow-config")
+			src.given(cmd)
 			if prints {
 				return p.print(cmd, *src)
 			}
@@ -91,6 +88,12 @@ func (p part) print(cmd *cobra.Command, src source) error {
 	}
 	_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 	return err
+}
+
+// given notes which flags were.
+func (s *source) given(cmd *cobra.Command) {
+	s.pointedConfig, s.pointedProw = cmd.Flags().Changed("config"), cmd.Flags().Changed("prow-config")
+	s.pointed = s.pointedConfig || s.pointedProw || cmd.Flags().Changed("prow-plugins")
 }
 
 func (s *source) register(cmd *cobra.Command) {

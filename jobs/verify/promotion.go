@@ -36,13 +36,14 @@ registry and no store is asked. The codes are explained in docs/manifests.md.`,
 		},
 		change: func(base, head tree) ([]finding.Finding, error) {
 			before, after := loaded[base.commit], loaded[head.commit]
-			if errors.Is(before.err, fs.ErrNotExist) {
-				return nil, nil // the trees are new
+			found, err := limits(base, head)
+			if err != nil || errors.Is(before.err, fs.ErrNotExist) {
+				return found, err // the trees are new
 			}
 			if before.err != nil {
 				return nil, before.err
 			}
-			found := manifest.Change(before.images, after.images)
+			found = append(found, manifest.Change(before.images, after.images)...)
 			for folder, set := range after.files {
 				if old := before.files[folder]; old != nil {
 					found = append(found, manifest.ChangeFiles(old, set)...)
@@ -53,20 +54,80 @@ registry and no store is asked. The codes are explained in docs/manifests.md.`,
 	}
 }
 
-// promotion are the settings, or what holds without any.
+// promotion are the settings, or what holds without any. Where images and files may go is what it was before the change: who
+// proposes one does not say what it is measured by.
 func (t tree) promotion() (settings.Promotion, error) {
+	p, there, err := t.settings()
+	if err == nil && !there && t.pointedConfig && t.commit == "" {
+		err = fmt.Errorf("flag --config: there is no %s", t.config)
+	}
+	if err != nil || t.before == nil {
+		return p, err
+	}
+	if was, there, err := t.before.settings(); err == nil && there {
+		p.Mirrors, p.Stores = was.Mirrors, was.Stores
+	}
+	return p, nil
+}
+
+// settings are what steward.yaml says of promotion, if it is there.
+func (t tree) settings() (p settings.Promotion, there bool, err error) {
 	content, err := t.read(t.config)
-	if errors.Is(err, fs.ErrNotExist) && !t.pointed {
-		return settings.Promotion{}, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, false, nil
 	}
 	if err != nil {
-		return settings.Promotion{}, err
+		return p, false, err
 	}
 	s, err := settings.Parse(content)
 	if err != nil {
-		return settings.Promotion{}, fmt.Errorf("%s: %w", t.config, err)
+		return p, false, fmt.Errorf("%s: %w", t.config, err)
 	}
-	return s.Promotion, nil
+	return s.Promotion, true, nil
+}
+
+// ruleLimits is a change of where images and files may go, as docs/manifests.md has it.
+const ruleLimits = "MANIFEST-14"
+
+// limits finds what a change does to where images and files may go. Taken away whole, they may go anywhere.
+func limits(base, head tree) ([]finding.Finding, error) {
+	before, there, err := base.settings()
+	if err != nil || !there {
+		return nil, err
+	}
+	after, _, err := head.settings()
+	if err != nil {
+		return nil, err
+	}
+	var found []finding.Finding
+	for key, lists := range map[string][2][]string{"mirrors": {before.Mirrors, after.Mirrors}, "stores": {before.Stores, after.Stores}} {
+		more, less := without(lists[1], lists[0]), without(lists[0], lists[1])
+		f := finding.Finding{Rule: ruleLimits, Severity: finding.Warning, Object: head.config, Field: "promotion." + key, File: head.config}
+		switch {
+		case len(more)+len(less) == 0:
+			continue
+		case len(lists[1]) == 0:
+			f.Severity, f.Message = finding.Error, "without "+f.Field+" manifests may promote to anywhere"
+			f.Fix = "keep the list"
+		default:
+			f.Message = fmt.Sprintf("where manifests may promote to changes: %s", strings.Join(slices.Concat(signed("+", more), signed("-", less)), " "))
+			f.Fix = "make sure that this is meant; manifests are still measured by the list from before, so change them in a pull request after this"
+		}
+		found = append(found, f)
+	}
+	return found, nil
+}
+
+// without are those of a list that another has not.
+func without(list, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(other, s) })
+}
+
+func signed(sign string, list []string) (all []string) {
+	for _, s := range list {
+		all = append(all, sign+s)
+	}
+	return all
 }
 
 // hasManifests tells whether there is a tree of manifests, of images or of files. Settings that cannot be read are not

@@ -43,8 +43,8 @@ type source struct {
 
 	// pointed says that one of these was given: then a file that is not there is no part that does not apply.
 	pointed bool
-	// pointedProw says so of Prow's config.yaml.
-	pointedProw bool
+	// pointedConfig and pointedProw say so of steward.yaml and of Prow's config.yaml.
+	pointedConfig, pointedProw bool
 }
 
 // tree is one state of the files: those of the working tree, or of a commit.
@@ -52,6 +52,7 @@ type tree struct {
 	files  fs.FS
 	commit string
 	source
+	before *tree // what a change began with; nil where none is looked at
 }
 
 // part is one check. applies tells whether a tree has what it reads; it is asked where no part is named.
@@ -224,7 +225,9 @@ func (s source) open(ctx context.Context, deps Deps) (trees []tree, closeBase fu
 	if err != nil {
 		return nil, nil, fmt.Errorf("flag --base: %w", err)
 	}
-	return append(trees, tree{files: files, commit: commit, source: s}), closeBase, nil
+	before := tree{files: files, commit: commit, source: s}
+	trees[0].before = &before
+	return append(trees, before), closeBase, nil
 }
 
 func (p part) appliesTo(trees []tree, named bool) (bool, error) {
