@@ -151,10 +151,18 @@ func (r *reader) ask(host string, question func() error) (asked bool, err error)
 	return true, err
 }
 
-// down tells an error that the next question will most likely have as well.
+// down tells an error that the next question will most likely have as well. A host that refuses for the rate has done so to all
+// attempts of a question, at the pace that it asked for: that takes minutes, and nothing is copied before all was asked.
 func down(err error) bool {
 	var unread *audit.Unread
-	return errors.As(err, &unread) && (unread.Reason == finding.Unavailable || unread.Reason == finding.TimedOut)
+	if !errors.As(err, &unread) {
+		return false
+	}
+	switch unread.Reason {
+	case finding.Unavailable, finding.TimedOut, finding.Throttled:
+		return true
+	}
+	return false
 }
 
 // host is to be called with the lock.

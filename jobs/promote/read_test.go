@@ -4,6 +4,7 @@
 package promote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ import (
 // shelf is a registry that holds nothing, of which one host is down.
 type shelf struct {
 	Registry
-	down string
+	down   string
+	reason finding.Reason // why; Unavailable if empty
 
 	mu    sync.Mutex
 	asked map[string]int // by host
@@ -34,7 +36,7 @@ func (s *shelf) Glance(_ context.Context, repository string) (manifest.Listing, 
 	host, _, _ := strings.Cut(repository, "/")
 	s.asked[host]++
 	if host == s.down {
-		return manifest.Listing{}, nil, audit.Fail(finding.Unavailable, "503")
+		return manifest.Listing{}, nil, audit.Fail(cmp.Or(s.reason, finding.Unavailable), "down")
 	}
 	return manifest.Listing{}, nil, manifest.ErrNoRepository
 }
@@ -73,8 +75,14 @@ func comparison(t *testing.T) *promotion.Comparison {
 // TestGiveUp (PR-10): a host that is down is not asked for ever, all that was not read of
 // it is a gap, and the others are read.
 func TestGiveUp(t *testing.T) {
+	for _, reason := range []finding.Reason{finding.Unavailable, finding.TimedOut, finding.Throttled} {
+		t.Run(string(reason), func(t *testing.T) { giveUpOne(t, reason) })
+	}
+}
+
+func giveUpOne(t *testing.T, reason finding.Reason) {
 	c := comparison(t)
-	s := &shelf{down: "b.pkg.dev", asked: map[string]int{}}
+	s := &shelf{down: "b.pkg.dev", reason: reason, asked: map[string]int{}}
 	told := 0
 	r := newReader(s, 1, func(string, int, int) { told++ })
 	cover, err := r.compare(t.Context(), c)
