@@ -31,6 +31,7 @@ const (
 	RuleSigner    = "PROMOTE-9"  // a staging image that is not signed as it has to be
 	RuleUnsigned  = "PROMOTE-10" // an image in production without a signature
 	RuleBlobs     = "PROMOTE-11" // images in production that a bucket of blobs lacks
+	RuleEnded     = "PROMOTE-12" // a run that ended before it was done
 )
 
 // Copy is one image of one project that is missing on some mirrors, in the same way on

@@ -146,7 +146,7 @@ func (f *filesFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 	if r.held != nil && r.held.Lost() != nil {
 		return r.held.Lost() // another run is at it: nothing of this one is written
 	}
-	return f.conclude(cmd, r.result(started, deps.now(), ctx.Err() != nil), failed)
+	return f.conclude(cmd, r.result(started, deps.now(), ctx.Err() != nil, failed), failed)
 }
 
 // conclude shows and keeps the result, and says how the run ended: 1 beats 3 beats 2.

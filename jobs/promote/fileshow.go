@@ -52,8 +52,8 @@ type filesProject struct {
 	byStore []int
 }
 
-// result puts together what a run did.
-func (r *fileRun) result(started, ended time.Time, interrupted bool) filesResult {
+// result puts together what a run did. failed is why it ended early, if it did.
+func (r *fileRun) result(started, ended time.Time, interrupted bool, failed error) filesResult {
 	out := filesResult{
 		Version: filesVersion, Commit: r.commit, Since: r.flags.since, Confirmed: r.held != nil, Started: started.UTC(), Ended: ended.UTC(),
 		Interrupted: interrupted, Projects: []filesProject{}, Findings: append([]finding.Finding{}, r.found...), Coverage: []finding.Coverage{r.coverage},
@@ -82,8 +82,9 @@ func (r *fileRun) result(started, ended time.Time, interrupted bool) filesResult
 		}
 		waits = waits || p.frozen != ""
 	}
+	out.Findings = append(out.Findings, endedEarly(filestore.RuleEnded, interrupted, failed)...)
 	finding.Sort(out.Findings)
-	out.Complete = !interrupted && left == 0 && !waits && finding.Complete(out.Coverage) && finding.AtLeast(out.Findings, finding.Error) == 0
+	out.Complete = left == 0 && !waits && finding.Complete(out.Coverage) && finding.AtLeast(out.Findings, finding.Error) == 0
 	return out
 }
 

@@ -71,8 +71,8 @@ type mirrorResult struct {
 	told int
 }
 
-// result puts together what a run did.
-func (r *runner) result(started, ended time.Time, interrupted bool) runResult {
+// result puts together what a run did. failed is why it ended early, if it did.
+func (r *runner) result(started, ended time.Time, interrupted bool, failed error) runResult {
 	out := runResult{
 		Version: runVersion, Commit: r.commit, Since: r.since, Started: started.UTC(), Ended: ended.UTC(), Interrupted: interrupted,
 		Projects: []*projectResult{}, Mirrors: r.mirrors, Coverage: r.coverage,
@@ -89,12 +89,37 @@ func (r *runner) result(started, ended time.Time, interrupted bool) runResult {
 		p.Left = len(r.journal.of(name))
 		out.Projects = append(out.Projects, p)
 		out.Findings = append(out.Findings, r.failures(p)...)
-		left += p.Failed + p.Targets - p.Done
+		left += p.Failed + p.Targets - p.Done + r.waiting(name)
 	}
+	out.Findings = append(out.Findings, endedEarly(promotion.RuleEnded, interrupted, failed)...)
 	finding.Sort(out.Findings)
 	waits := slices.ContainsFunc(out.Findings, func(f finding.Finding) bool { return f.Rule == promotion.RuleFrozen })
-	out.Complete = !interrupted && left == 0 && !waits && finding.Complete(out.Coverage) && finding.AtLeast(out.Findings, finding.Error) == 0
+	out.Complete = left == 0 && !waits && finding.Complete(out.Coverage) && finding.AtLeast(out.Findings, finding.Error) == 0
 	return out
+}
+
+// waiting counts the images of a project of which a phase that was chosen is left.
+func (r *runner) waiting(project string) (n int) {
+	for _, left := range r.journal.of(project) {
+		if r.copying && left.left(copyPhase) || slices.ContainsFunc(r.phases, func(p phase) bool { return left.left(p.name) }) {
+			n++
+		}
+	}
+	return n
+}
+
+// endedEarly is a finding of a run that did, so that no report looks like that of one that is done.
+func endedEarly(rule string, interrupted bool, failed error) []finding.Finding {
+	f := finding.Finding{Rule: rule, Severity: finding.Error, Object: "run"}
+	switch {
+	case interrupted:
+		f.Message, f.Fix = "the run was interrupted before it was done", "run again: only what is left is done"
+	case failed != nil:
+		f.Message, f.Fix = "the run ended before it was done: "+reason(failed), "mend that and run again: only what is left is done"
+	default:
+		return nil
+	}
+	return []finding.Finding{f}
 }
 
 // failures is a finding for each mirror that a project could not be copied to.
@@ -148,10 +173,10 @@ func (p *projectResult) state() string {
 func (r runResult) text(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if len(r.Projects) > 0 {
-		fmt.Fprintln(table, "PROJECT\tTARGETS\tCOPIED\tFAILED\tSENT\t")
+		fmt.Fprintln(table, "PROJECT\tTARGETS\tCOPIED\tFAILED\tLEFT\tSENT\t")
 	}
 	for _, p := range r.Projects {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\t%s\n", report.Shown(p.Name, 100), p.Targets, p.Done, p.Failed, report.Size(p.Bytes), p.state())
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", report.Shown(p.Name, 100), p.Targets, p.Done, p.Failed, p.Left, report.Size(p.Bytes), p.state())
 	}
 	fmt.Fprintln(table, "\nMIRROR\tCOPIED\tFAILED\tSENT")
 	for _, m := range r.Mirrors {
@@ -163,10 +188,10 @@ func (r runResult) text(w io.Writer) {
 
 func (r runResult) markdown(w io.Writer) {
 	if len(r.Projects) > 0 {
-		fmt.Fprintln(w, "| project | targets | copied | failed | sent | |\n|---|--:|--:|--:|--:|---|")
+		fmt.Fprintln(w, "| project | targets | copied | failed | left | sent | |\n|---|--:|--:|--:|--:|--:|---|")
 	}
 	for _, p := range r.Projects {
-		fmt.Fprintf(w, "| %s | %d | %d | %d | %s | %s |\n", markdown.Cell(p.Name), p.Targets, p.Done, p.Failed, report.Size(p.Bytes), p.state())
+		fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %s | %s |\n", markdown.Cell(p.Name), p.Targets, p.Done, p.Failed, p.Left, report.Size(p.Bytes), p.state())
 	}
 	fmt.Fprintln(w, "\n| mirror | copied | failed | sent |\n|---|--:|--:|--:|")
 	for _, m := range r.Mirrors {

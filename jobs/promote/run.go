@@ -224,7 +224,7 @@ func (f *runFlags) apply(cmd *cobra.Command, held *state.Hold, deps Deps, store 
 	if lost := held.Lost(); lost != nil {
 		return lost // another run is at it: nothing of this one is written
 	}
-	return f.conclude(cmd, r.result(started, deps.now(), ctx.Err() != nil), failed)
+	return f.conclude(cmd, r.result(started, deps.now(), ctx.Err() != nil, failed), failed)
 }
 
 // catchUp compares with the last commit that was promoted: an older one is refused, and what was declared since is looked at
