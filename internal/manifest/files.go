@@ -85,6 +85,10 @@ func LoadFiles(files fs.FS, dir string) (*FileSet, []finding.Finding, error) {
 		if !e.IsDir() {
 			continue
 		}
+		if !visible(e.Name()) {
+			l.unseen(path.Join(dir, "filestores", e.Name()), ruleFileLayout)
+			continue
+		}
 		p := &FileProject{Name: e.Name(), Stores: path.Join(dir, "filestores", e.Name(), storesFile), Lists: path.Join(root, e.Name())}
 		if err := l.fileProject(p); err != nil {
 			return nil, nil, fmt.Errorf("read file manifest %s: %w", p.Name, err)
@@ -94,6 +98,7 @@ func LoadFiles(files fs.FS, dir string) (*FileSet, []finding.Finding, error) {
 	if len(set.Projects) == 0 {
 		return nil, nil, fmt.Errorf("read file manifests: %s: no filestores found", path.Join(dir, "filestores"))
 	}
+	l.collisions(set)
 	finding.Sort(l.problems)
 	return set, l.problems, nil
 }
@@ -248,7 +253,7 @@ func (d *fileDocument) store(n *yaml.Node) {
 	})
 	wrong := func(format, fix string, args ...any) {
 		d.m.Whole = false
-		d.report(ruleStores, finding.Error, n.Line, d.file, clip(s.Base)+" "+format, fix, format, args...)
+		d.report(ruleStores, finding.Error, n.Line, d.file, clip(s.Base), fix, format, args...)
 	}
 	base, ok := storeBase(s.Base)
 	switch {
@@ -262,6 +267,10 @@ func (d *fileDocument) store(n *yaml.Node) {
 		d.project.Source = s
 	case slices.ContainsFunc(d.project.Destinations, func(o Filestore) bool { return o.Base == base }):
 		wrong("%s stands twice", "remove one", quote(s.Base))
+	case len(d.project.Destinations) == maxDestinations:
+		if d.m.Whole {
+			wrong("there are more than %d destinations", "name fewer", maxDestinations)
+		}
 	default:
 		s.Base = base
 		d.project.Destinations = append(d.project.Destinations, s)
@@ -334,6 +343,9 @@ func (d *fileDocument) declared(n *yaml.Node) {
 	case !IsFileName(f.Name):
 		d.report(ruleFileName, finding.Error, n.Line, d.m.Name, clip(f.Name), "write a path below the store, without . and ..",
 			"%s is not a name of a file in a store, so it is never promoted", quote(f.Name))
+	case ours(f.Name):
+		d.report(ruleFileName, finding.Error, n.Line, d.m.Name, clip(f.Name), "give it another name",
+			"%s is where stores keep what is replaced, so it is never promoted", quote(f.Name))
 	case !summed || len(f.SHA256) != 64 || !isHex(f.SHA256):
 		d.report(ruleFileSum, finding.Error, n.Line, d.m.Name+"/"+f.Name, "sha256 "+clip(f.SHA256), "write the 64 digits that sha256sum prints",
 			"the sha256 of %s is not one, so it is never promoted", quote(f.Name))
@@ -348,9 +360,15 @@ const fileNameLength = 1000
 // IsFileName tells a path that stays below its store in every kind of store.
 func IsFileName(s string) bool { return len(s) <= fileNameLength && plainPath(s) }
 
+// ours tells a name under which a store keeps what is replaced (PF-12), or what it knows of its files.
+func ours(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return first == ".replaced" || first == ".steward"
+}
+
 // plainPath tells a relative path of visible characters that means the same to everybody.
 func plainPath(s string) bool {
-	return s != "." && fs.ValidPath(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' || r == '\ufffd' })
+	return s != "." && fs.ValidPath(s) && visible(s) && !strings.ContainsAny(s, "\\\ufffd") && !strings.HasPrefix(s, " ") && !strings.HasSuffix(s, " ")
 }
 
 // join sorts the files of a project and reports names that stand twice. Of two contents none is promoted.
@@ -378,6 +396,55 @@ func (l *loader) join(p *FileProject) {
 		i = same
 	}
 	p.Files = all
+}
+
+// collisions finds files of several projects that are to be at one place with two contents: the store of one lies below that of
+// another. None of them is promoted.
+func (l *loader) collisions(set *FileSet) {
+	at := map[string][]*FileProject{} // by the base of a destination
+	for _, p := range set.Projects {
+		for _, d := range p.Destinations {
+			at[d.Base] = append(at[d.Base], p)
+		}
+	}
+	clash := map[*FileProject]map[string]bool{}
+	note := func(p, other *FileProject, f, against DeclaredFile) {
+		if clash[p][f.Name] {
+			return
+		}
+		if clash[p] == nil {
+			clash[p] = map[string]bool{}
+		}
+		clash[p][f.Name] = true
+		l.found(finding.Finding{
+			Rule: ruleFileTwice, Severity: finding.Error, Object: p.Name + "/" + f.Name, File: f.File, Line: f.Line,
+			Fix: "keep the content that is meant; until then neither is promoted",
+		}, "project %s declares the same place with another sha256 at %s:%d", other.Name, against.File, against.Line)
+	}
+	for _, lower := range set.Projects {
+		for _, d := range lower.Destinations {
+			for i := range d.Base {
+				if d.Base[i] != '/' {
+					continue
+				}
+				below := d.Base[i+1:]
+				for _, upper := range at[d.Base[:i+1]] {
+					if upper == lower {
+						continue
+					}
+					for _, f := range lower.Files {
+						if same, ok := upper.File(below + f.Name); ok && same.SHA256 != f.SHA256 {
+							note(lower, upper, f, same)
+							note(upper, lower, same, f)
+						}
+					}
+				}
+			}
+		}
+	}
+	for p, names := range clash {
+		p.Files = slices.DeleteFunc(p.Files, func(f DeclaredFile) bool { return names[f.Name] })
+	}
 }
 
 // Project returns a project by its name, or nil.

@@ -90,6 +90,8 @@ func TestFileFindings(t *testing.T) {
 		"no YAML":                {stores + "-- a/manifests/p/v1.yaml --\nfiles: [\n", "manifests/p/v1.yaml:1 FILES-3 error"},
 		"an empty file":          {stores + list + "-- a/manifests/p/v2.yaml --\n# none yet\n", ""},
 		"a name that climbs":     {stores + "-- a/manifests/p/v1.yaml --\nfiles:\n- {name: ../x, sha256: #a}\n- {name: /x, sha256: #a}\n- {name: a//b, sha256: #a}\n- {name: 'a\\b', sha256: #a}\n- {name: a/, sha256: #a}\n- {name: '.', sha256: #a}\n", "manifests/p/v1.yaml:2 FILES-4 error\nmanifests/p/v1.yaml:3 FILES-4 error\nmanifests/p/v1.yaml:4 FILES-4 error\nmanifests/p/v1.yaml:5 FILES-4 error\nmanifests/p/v1.yaml:6 FILES-4 error\nmanifests/p/v1.yaml:7 FILES-4 error"},
+		"names of our own":       {stores + "-- a/manifests/p/v1.yaml --\nfiles:\n- {name: .steward/x, sha256: #a}\n- {name: .replaced/x, sha256: #a}\n- {name: x/.steward, sha256: #a}\n", "manifests/p/v1.yaml:2 FILES-4 error\nmanifests/p/v1.yaml:3 FILES-4 error"},
+		"names nobody sees":      {stores + "-- a/manifests/p/v1.yaml --\nfiles:\n- {name: 'x ', sha256: #a}\n- {name: \"a\\u202Eb\", sha256: #a}\n- {name: \"a\\x1b[1m\", sha256: #a}\n- {name: a b, sha256: #a}\n", "manifests/p/v1.yaml:2 FILES-4 error\nmanifests/p/v1.yaml:3 FILES-4 error\nmanifests/p/v1.yaml:4 FILES-4 error"},
 		"no sum":                 {stores + "-- a/manifests/p/v1.yaml --\nfiles:\n- {name: x, sha256: abc}\n- {name: y}\n", "manifests/p/v1.yaml:2 FILES-5 error\nmanifests/p/v1.yaml:3 FILES-5 error"},
 		"no name":                {stores + "-- a/manifests/p/v1.yaml --\nfiles:\n- {sha256: #a}\n", "manifests/p/v1.yaml:2 FILES-3 error"},
 		"twice the same":         {stores + list + "- {name: x, sha256: #a}\n", "manifests/p/v1.yaml:3 FILES-6 warning"},

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The lengths that registries agree on.
@@ -45,6 +47,11 @@ func DigestTag(digest string) string { return strings.Replace(digest, ":", "-", 
 func IsAttachedTag(s string) bool {
 	rest, ok := strings.CutPrefix(s, "sha256-")
 	return ok && len(rest) >= 64 && isHex(rest[:64])
+}
+
+// visible tells a text of characters that everybody sees as they are.
+func visible(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // HostOf is the registry of a repository, HOST/PATH.

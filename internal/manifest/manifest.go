@@ -165,6 +165,8 @@ func (l *loader) projects(root string) ([]string, error) {
 		name := strings.TrimPrefix(path.Dir(p), root+"/")
 		switch {
 		case entry.IsDir() || path.Base(p) != manifestFile:
+		case !visible(name):
+			l.unseen(p, ruleLayout)
 		case path.Dir(path.Dir(p)) != root:
 			l.found(finding.Finding{Rule: ruleLayout, Severity: finding.Error, Object: p, File: p,
 				Fix: fmt.Sprintf("move it to %s/PROJECT/%s", root, manifestFile)},
@@ -192,13 +194,23 @@ func (l *loader) empties(root string, names []string) error {
 		return err
 	}
 	for _, e := range entries {
-		if _, has := slices.BinarySearch(names, e.Name()); e.IsDir() && !has {
-			at := path.Join(root, e.Name())
+		at := path.Join(root, e.Name())
+		if e.Type()&fs.ModeSymlink != 0 {
+			l.found(finding.Finding{Rule: ruleLayout, Severity: finding.Error, Object: at, File: at, Fix: "make it a folder"},
+				"a link is not followed, so nothing of it is promoted")
+		}
+		if _, has := slices.BinarySearch(names, e.Name()); e.IsDir() && !has && visible(e.Name()) {
 			l.found(finding.Finding{Rule: ruleLayout, Severity: finding.Warning, Object: at, File: at,
 				Fix: "add a " + manifestFile + " or remove the folder"}, "the folder has no %s and is skipped", manifestFile)
 		}
 	}
 	return nil
+}
+
+// unseen reports a folder whose name has characters that drive terminals or cannot be seen: nobody could tell what is meant.
+func (l *loader) unseen(file, rule string) {
+	l.found(finding.Finding{Rule: rule, Severity: finding.Error, Object: file, File: file, Fix: "name the folder in characters that can be seen"},
+		"the name of the folder has characters that cannot be seen, so nothing of it is promoted")
 }
 
 // orphans reports lists that no manifest reads.
@@ -209,7 +221,7 @@ func (l *loader) orphans(root string, names []string) error {
 	}
 	for _, e := range entries {
 		at := path.Join(root, e.Name(), imagesFile)
-		if _, has := slices.BinarySearch(names, e.Name()); has || !e.IsDir() {
+		if _, has := slices.BinarySearch(names, e.Name()); has || !e.IsDir() || !visible(e.Name()) {
 			continue
 		}
 		switch _, err := fs.Stat(l.files, at); {
@@ -248,6 +260,12 @@ func (l *loader) open(m *Manifest, file string) (*document, error) {
 	misplaced := func(fix, format string, args ...any) {
 		m.Whole = false
 		l.found(finding.Finding{Rule: ruleLayout, Severity: finding.Error, Object: file, File: file, Fix: fix}, format, args...)
+	}
+	if at := path.Dir(file); at != "." {
+		if info, err := fs.Lstat(l.files, at); err == nil && !info.IsDir() {
+			misplaced("make it a folder", "%s is no folder, and a link is not followed", at)
+			return nil, nil
+		}
 	}
 	info, err := fs.Lstat(l.files, file)
 	switch {

@@ -14,6 +14,7 @@ import (
 
 	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/manifest"
+	"sigs.k8s.io/steward/internal/report"
 )
 
 func fmtCommand(Deps) *cobra.Command {
@@ -59,11 +60,11 @@ func (f fmtFlags) run(cmd *cobra.Command, files []string) error {
 	for _, file := range files {
 		changed, err := f.format(file)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("format %s: %w", file, err))
+			errs = append(errs, fmt.Errorf("format %s: %w", report.Shown(file, 300), err))
 		}
 		if changed {
 			odd++
-			fmt.Fprintln(cmd.OutOrStdout(), file)
+			fmt.Fprintln(cmd.OutOrStdout(), report.Shown(file, 300))
 		}
 	}
 	switch {
@@ -77,9 +78,12 @@ func (f fmtFlags) run(cmd *cobra.Command, files []string) error {
 
 // format tells whether a file is not in canonical form, and writes it if that is confirmed.
 func (f fmtFlags) format(file string) (changed bool, err error) {
-	info, err := os.Stat(file)
+	info, err := os.Lstat(file)
 	if err != nil {
 		return false, err
+	}
+	if folder, err := os.Lstat(filepath.Dir(file)); err != nil || !info.Mode().IsRegular() || !folder.IsDir() {
+		return false, errors.Join(err, errors.New("it is no regular file, or its folder is a link: what a link leads to may belong to somebody else"))
 	}
 	raw, err := os.ReadFile(file)
 	if err != nil {

@@ -130,7 +130,7 @@ func (f planFile) text(w io.Writer) {
 	}
 	_ = table.Flush() // the writer below keeps its error
 	for _, p := range f.Projects {
-		fmt.Fprintf(w, "\n%s\n", p.File)
+		fmt.Fprintf(w, "\n%s\n", report.Shown(p.File, 300))
 		for _, c := range p.Copies[:min(maxShown, len(p.Copies))] {
 			fmt.Fprintf(w, "  %4d  %s\n", c.Line, f.copy(c, func(s string) string { return s }))
 		}
