@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/plugin"
+	"sigs.k8s.io/steward/internal/promotion"
 	"sigs.k8s.io/steward/internal/thread"
 )
 
@@ -98,8 +99,9 @@ type facts struct {
 
 	retention time.Duration // of staging
 
-	base, head *manifest.Set // of these projects; nil without any manifest
-	fresh      []promoted    // what the head declares and the base does not, by path
+	base, head *manifest.Set   // of these projects; nil without any manifest
+	refused    map[string]bool // projects of which nothing would be promoted
+	fresh      []promoted      // what the head declares and the base does not, by path
 	found      []finding.Finding
 }
 
@@ -127,6 +129,13 @@ func (p promote) load(ctx context.Context, s *thread.Snapshot) (facts, error) {
 	f.found = finding.New(before, after)
 	if f.base != nil && f.head != nil {
 		f.found = append(f.found, manifest.Change(f.base, f.head)...)
+	}
+	f.refused = map[string]bool{}
+	if f.head != nil {
+		compared := promotion.Compare(f.head, after, nil)
+		for _, m := range f.head.Manifests {
+			f.refused[m.Name] = compared.Broken(m)
+		}
 	}
 	f.fresh = p.look(ctx, f, f.news())
 	f.found = append(f.found, doubts(f.fresh)...)

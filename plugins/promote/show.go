@@ -44,7 +44,7 @@ func (p promote) watch(s *thread.Snapshot, f facts, now time.Time) []thread.Acti
 		state = thread.Failure
 		told = fmt.Sprintf("The manifests of %d projects change, more than %d: split the pull request", len(f.projects), maxProjects)
 	case len(f.projects) > 0:
-		told, body = summary(f.fresh), f.table(s, shownSticky, now)
+		told, body = f.summary(), f.table(s, shownSticky, now)
 		if finding.AtLeast(f.found, finding.Error) > 0 {
 			state, told = thread.Failure, "In promoter manifests: "+report.Counts(f.found)
 		}
@@ -93,6 +93,9 @@ func (f facts) news() []promoted {
 	var all []promoted
 	for _, image := range f.head.Images {
 		for _, part := range image.Parts {
+			if f.refused[part.Manifest.Name] {
+				continue // said at the head of the list
+			}
 			for _, d := range part.Entry.Digests {
 				mirrors, is := scope.Digests[image.Path][d.Digest]
 				if !is {
@@ -134,24 +137,113 @@ func distinct(some, all []int) int {
 	return len(slices.Compact(slices.Sorted(slices.Values(some))))
 }
 
-func summary(fresh []promoted) string {
-	if len(fresh) == 0 {
-		return "Nothing new is declared"
-	}
+func (f facts) summary() string {
 	tags, mirrors, projects := 0, 0, map[string]bool{}
-	for _, p := range fresh {
+	for _, p := range f.fresh {
 		tags += len(p.tags)
 		mirrors = max(mirrors, p.mirrors)
 		projects[p.project] = true
 	}
-	return fmt.Sprintf("Promotes %s with %s to %s, of %s", report.Number(len(fresh), "image"), report.Number(tags, "tag"), report.Number(mirrors, "mirror"), report.Number(len(projects), "project"))
+	switch {
+	case len(f.fresh) > 0:
+		return fmt.Sprintf("Promotes %s with %s to %s, of %s", report.Number(len(f.fresh), "image"), report.Number(tags, "tag"), report.Number(mirrors, "mirror"), report.Number(len(projects), "project"))
+	case len(f.refusals()) > 0:
+		return "Nothing would be promoted"
+	case len(f.routes()) > 0:
+		return "Nothing new is declared, but where images come from or go to changes"
+	}
+	return "Nothing new is declared"
+}
+
+// refusals are the projects of which nothing would be promoted, sorted.
+func (f facts) refusals() (names []string) {
+	for name, is := range f.refused {
+		if is {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// routes says what changes of where images come from and go to, a line for each project.
+func (f facts) routes() (lines []string) {
+	for _, name := range f.projects {
+		before, after := projectIn(f.base, name), projectIn(f.head, name)
+		var parts []string
+		if before.Source != after.Source {
+			parts = append(parts, fmt.Sprintf("from %s instead of %s", place(after.Source), place(before.Source)))
+		}
+		more, less := others(after.Destinations, before.Destinations), others(before.Destinations, after.Destinations)
+		if len(more) > 0 {
+			parts = append(parts, "also to "+few(more))
+		}
+		if len(less) > 0 {
+			parts = append(parts, "no more to "+few(less))
+		}
+		if len(parts) > 0 {
+			lines = append(lines, markdown.Code(name)+" is promoted "+strings.Join(parts, ", "))
+		}
+	}
+	return lines
+}
+
+// projectIn is a project of a set, or an empty one.
+func projectIn(set *manifest.Set, name string) *manifest.Manifest {
+	if set != nil {
+		for _, m := range set.Manifests {
+			if m.Name == name {
+				return m
+			}
+		}
+	}
+	return &manifest.Manifest{}
+}
+
+func place(name string) string {
+	if name == "" {
+		return "nowhere"
+	}
+	return markdown.Code(name)
+}
+
+// others are the destinations that another list has not.
+func others(list, other []manifest.Destination) (names []string) {
+	has := map[string]bool{}
+	for _, d := range other {
+		has[d.Name] = true
+	}
+	for _, d := range list {
+		if !has[d.Name] {
+			names = append(names, markdown.Code(d.Name))
+		}
+	}
+	return names
+}
+
+// few names some of many.
+func few(names []string) string {
+	text := strings.Join(names[:min(len(names), shownTags)], ", ")
+	if more := len(names) - shownTags; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // table lists what is new, what is wrong, and who may approve it.
 func (f facts) table(s *thread.Snapshot, most int, now time.Time) string {
 	var b strings.Builder
 	fresh := f.fresh
-	fmt.Fprintf(&b, "**%s.**\n", summary(fresh))
+	fmt.Fprintf(&b, "**%s.**\n", f.summary())
+	if refused := f.refusals(); len(refused) > 0 {
+		for i, name := range refused {
+			refused[i] = markdown.Code(name)
+		}
+		fmt.Fprintf(&b, "\nOf %s nothing would be promoted: what is wrong with the manifest, below or since before, has to be mended first.\n", few(refused))
+	}
+	if routes := f.routes(); len(routes) > 0 {
+		fmt.Fprintf(&b, "\n- %s\n", strings.Join(routes, "\n- "))
+	}
 	if len(fresh) > 0 {
 		b.WriteString("\n| image | tags | digest | in staging | mirrors |\n|---|---|---|---|--:|\n")
 	}
