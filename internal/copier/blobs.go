@@ -170,6 +170,12 @@ type errSource struct {
 
 func (e errSource) Unwrap() error { return e.error }
 
+// OfSource tells whether the error of an outcome is the source's, so that no destination has to be looked at.
+func OfSource(err error) bool {
+	var lost errSource
+	return errors.As(err, &lost)
+}
+
 // sent counts.
 func (t *task) sent(b *blob, mounted bool) {
 	t.mu.Lock()

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/steward/internal/job"
+	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/settings"
 	"sigs.k8s.io/steward/internal/thread"
 )
@@ -30,7 +32,8 @@ Without --confirm nothing is written; with it the lists in --dir are, or with
 waits for it, and what people closed is not proposed again. "latest" is never added, and a tag that is declared for
 another digest is reported and left alone.
 
-Exit code 0: done, or nothing to do; 3: a registry could not be read; 1: an error.`,
+Exit code 0: done, or nothing to do; 3: a registry could not be read; 1: an error, or
+a tag of --tag that staging does not have.`,
 		Example: `  steward promote add --dir ~/k8s.io --project k8s-staging-coredns --tag v1.12.0 --confirm
   steward promote add --dir ~/k8s.io --config steward.yaml
   steward promote add --dir ~/k8s.io --config steward.yaml --rev HEAD --confirm \
@@ -75,8 +78,15 @@ func (f *addFlags) check() error {
 	case len(f.tags) == 0 && f.config == "":
 		bad("flag --tag: say which tags, or give --config with rules")
 	}
-	if slices.Contains(f.tags, latest) {
-		bad("flag --tag: %q moves, and what moves is not promoted", latest)
+	for _, tag := range f.tags {
+		switch {
+		case tag == latest:
+			bad("flag --tag: %q moves, and what moves is not promoted", latest)
+		case manifest.IsAttachedTag(tag):
+			bad("flag --tag: %s is where signatures are kept, which come along by themselves", tag)
+		case !manifest.IsTag(tag):
+			bad("flag --tag: %q is not a tag; for a pattern write a rule (promotion.add in --config)", tag)
+		}
 	}
 	if f.pull == "" {
 		if f.confirm && f.rev != "" {
@@ -128,7 +138,22 @@ func (f *addFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 	if !a.cover.Complete() {
 		return &job.Exit{Code: job.Incomplete, Message: "promote add: not everything could be read"}
 	}
-	return nil
+	return f.unmet(proposals)
+}
+
+// unmet is an error for tags that were asked for by name and are not in staging.
+func (f *addFlags) unmet(proposals []*proposal) error {
+	where := "the images that are declared: --image looks in others"
+	if len(f.images) > 0 {
+		where = strings.Join(f.images, ", ")
+	}
+	var errs []error
+	for _, tag := range f.tags {
+		if !slices.ContainsFunc(proposals, func(p *proposal) bool { return p.met[tag] }) {
+			errs = append(errs, fmt.Errorf("flag --tag: staging has no tag %s in %s", tag, where))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // chooser says what is wanted of a project; nil where nothing is.

@@ -43,7 +43,8 @@ type proposal struct {
 	manifest  *manifest.Manifest
 	additions []manifest.Addition // by image, then in the order of their first tags
 	moved     []movedTag
-	more      int // tags beyond maxAdded
+	more      int             // tags beyond maxAdded
+	met       map[string]bool // wanted tags that staging has
 }
 
 // movedTag is one that was promoted and stands for something else in staging now.
@@ -75,7 +76,7 @@ func (a *adding) all(ctx context.Context) ([]*proposal, error) {
 		if c == nil || m.Source == "" || !m.Whole {
 			continue
 		}
-		projects = append(projects, &work{proposal: &proposal{manifest: m}, choice: c})
+		projects = append(projects, &work{proposal: &proposal{manifest: m, met: map[string]bool{}}, choice: c})
 	}
 	err := each(ctx, a.reader, "staging", projects, func(w *work) error {
 		asked, err := a.ask(manifest.HostOf(w.manifest.Source), func() error { return a.look(ctx, w.proposal, w.choice) })
@@ -180,8 +181,11 @@ func (p *proposal) take(image string, l manifest.Listing, wanted func(string) bo
 	for _, tag := range slices.Sorted(maps.Keys(l.Tags)) {
 		digest := l.Tags[tag]
 		was, known := declared[tag]
+		if tag == latest || manifest.IsAttachedTag(tag) || !wanted(tag) || !manifest.IsTag(tag) || !manifest.IsDigest(digest) {
+			continue
+		}
+		p.met[tag] = true
 		switch {
-		case tag == latest || manifest.IsAttachedTag(tag) || !wanted(tag) || !manifest.IsTag(tag) || !manifest.IsDigest(digest):
 		case known && was != digest:
 			p.moved = append(p.moved, movedTag{image + ":" + tag, was, digest})
 		case known:

@@ -96,11 +96,21 @@ func (f fmtFlags) format(file string) (changed bool, err error) {
 	return true, replaceFile(file, out, info.Mode().Perm())
 }
 
-// replaceFile writes beside a file first: one that is cut off would declare less.
-func replaceFile(file string, content []byte, mode os.FileMode) error {
-	beside := file + ".new"
-	if err := os.WriteFile(beside, content, mode); err != nil {
-		return errors.Join(err, os.Remove(beside))
+// replaceFile writes beside a file first: one that is cut off would declare less. The name is one that nobody can have
+// put a link under.
+func replaceFile(file string, content []byte, mode os.FileMode) (err error) {
+	beside, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
+	if err != nil {
+		return err
 	}
-	return os.Rename(beside, file)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(beside.Name()))
+		}
+	}()
+	_, err = beside.Write(content)
+	if err = errors.Join(err, beside.Chmod(mode), beside.Close()); err != nil {
+		return err
+	}
+	return os.Rename(beside.Name(), file)
 }

@@ -4,6 +4,7 @@
 package promote
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sigs.k8s.io/steward/internal/copier"
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/markdown"
@@ -132,10 +134,21 @@ func (r *runner) failures(p *projectResult) []finding.Finding {
 			Rule: promotion.RuleFailed, Severity: finding.Error, Object: r.set.Mirrors[m], Field: p.Name,
 			File: p.file, Line: first.copy.Line,
 			Message: fmt.Sprintf("%s of %s did not arrive; %s@%s: %s", report.Number(len(list), "image"), p.Name, first.copy.Path, first.copy.Digest, reason(first.err)),
-			Fix:     "run again when the mirror works: only what is left is copied",
+			Fix:     remedy(first.err),
 		})
 	}
 	return all
+}
+
+// remedy says whose matter a failure is.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "run again: only what is left is copied"
+	case copier.OfSource(err):
+		return "look at the image in staging, and push it again if it is broken; then run again: only what is left is copied"
+	}
+	return "run again when the mirror works: only what is left is copied"
 }
 
 // conclude shows and keeps the result, and says how the run ended: 1 beats 3.

@@ -83,7 +83,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 }
 
 func (f *runFlags) check() error {
-	errs := []error{f.planFlags.check(), knownPhases(f.phases)}
+	errs := []error{f.planFlags.check(), knownPhases(f.phases), f.keys.check()}
 	if f.rev == "" {
 		errs = append(errs, errors.New("flag --rev: only what is committed is promoted"))
 	}
@@ -92,6 +92,11 @@ func (f *runFlags) check() error {
 	}
 	if f.confirm && f.inventory != "" {
 		errs = append(errs, errors.New("flag --inventory: goes without --confirm: before anything is written, the mirrors themselves are asked"))
+	}
+	if f.spool != "" {
+		if info, err := os.Stat(f.spool); err != nil || !info.IsDir() {
+			errs = append(errs, fmt.Errorf("flag --spool: %s is no directory", f.spool))
+		}
 	}
 	if f.lockFor < time.Second {
 		errs = append(errs, errors.New("flag --lock-for: at least a second"))
@@ -111,6 +116,11 @@ func (f *runFlags) run(cmd *cobra.Command, deps Deps) (err error) {
 		}
 	}
 	if !f.confirm {
+		for _, flag := range []string{"artifacts", "metrics"} {
+			if cmd.Flags().Changed(flag) {
+				return fmt.Errorf("flag --%s: goes with --confirm: what a preview finds is on standard output", flag)
+			}
+		}
 		return f.preview(cmd, deps, store)
 	}
 	held, err := state.Take(ctx, store, lockKey, f.lockFor, func(text string) { note(cmd, text) })
@@ -155,6 +165,12 @@ func (f *runFlags) preview(cmd *cobra.Command, deps Deps, store state.Store) (er
 	}
 	if err := p.write(cmd.OutOrStdout(), f.output); err != nil {
 		return err
+	}
+	if len(f.phases) > 0 && !slices.Contains(f.phases, copyPhase) {
+		note(cmd, "copy is none of --phases, so nothing of this would be copied")
+	}
+	if f.repair {
+		note(cmd, "what --repair would sign, record or bring is found by the run itself, and is not in this list")
 	}
 	note(cmd, "nothing was written; --confirm does it")
 	return p.ending(false)
