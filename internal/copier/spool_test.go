@@ -153,7 +153,7 @@ func TestABlobOfTwoImages(t *testing.T) {
 							close(failed)
 						}
 					})
-					if err := outcomes[0].Err; err == nil || s.tags["one.test/a:v1"] != "" {
+					if err := outcomes[0].Err; !OfSource(err) || s.tags["one.test/a:v1"] != "" {
 						t.Errorf("the bad one: %v, %q", err, s.tags["one.test/a:v1"])
 					}
 					if err := outcomes[1].Err; err != nil || s.tags["two.test/b:v1"] != good || s.blobs["two.test/b@"+d.Digest] != layer {

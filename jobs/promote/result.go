@@ -53,6 +53,7 @@ type projectResult struct {
 	Left    int                    `json:"left"`  // images of which something is left to do
 	Frozen  string                 `json:"frozen,omitempty"`
 	Phases  map[string]phaseResult `json:"phases,omitempty"`
+	Copies  []promotion.Copy       `json:"copies"` // that were to be made; their mirrors are indices of the run's
 
 	file           string          // that lists the images
 	copied, failed map[string]bool // images that arrived, or did not, somewhere
@@ -78,11 +79,15 @@ func (r *runner) result(started, ended time.Time, interrupted bool, failed error
 	out := runResult{
 		Version: runVersion, Commit: r.commit, Since: r.since, Started: started.UTC(), Ended: ended.UTC(), Interrupted: interrupted,
 		Projects: []*projectResult{}, Mirrors: r.mirrors, Coverage: r.coverage,
-		Findings: slices.Concat(r.findings, r.found),
+		Findings: append(append([]finding.Finding{}, r.findings...), r.found...),
 	}
 	for _, p := range r.projects {
 		if n := p.Count().Targets; n > 0 {
 			r.of(p.Manifest).Targets = n
+		}
+		for _, s := range p.Plan.Steps {
+			result := r.of(p.Manifest)
+			result.Copies = append(result.Copies, s.Change)
 		}
 	}
 	left := 0

@@ -103,7 +103,7 @@ func (r *runner) run(ctx context.Context) error {
 func (r *runner) of(m *manifest.Manifest) *projectResult {
 	p := r.results[m.Name]
 	if p == nil {
-		p = &projectResult{Name: m.Name, file: m.Images, Phases: map[string]phaseResult{}, copied: map[string]bool{}, failures: map[int][]failure{}}
+		p = &projectResult{Name: m.Name, file: m.Images, Phases: map[string]phaseResult{}, copied: map[string]bool{}, failures: map[int][]failure{}, Copies: []promotion.Copy{}}
 		r.results[m.Name] = p
 	}
 	return p
