@@ -21,8 +21,8 @@ const (
 	RuleWrong    = "FILE-4" // staging holds another content than is declared
 	RuleFailed   = "FILE-5" // a store that did not get what it was to get
 	RuleFrozen   = "FILE-6" // a project that must not change at present
-	RuleEnded    = "FILE-8" // a run that ended before it was done
 	RuleUnproven = "FILE-7" // production holds files of which nobody proved the content
+	RuleEnded    = "FILE-8" // a run that ended before it was done
 )
 
 // Change is one file that some stores lack.

@@ -81,6 +81,8 @@ func (p Promotion) problems() []error {
 			all = append(all, fmt.Errorf("mirrors: %q is not HOST/PATH", m))
 		case slices.Contains(p.Mirrors[:i], m):
 			all = append(all, fmt.Errorf("mirrors: %s stands twice", m))
+		case slices.ContainsFunc(p.Mirrors, func(other string) bool { return strings.HasPrefix(m, other+"/") }):
+			all = append(all, fmt.Errorf("mirrors: %s lies below another mirror: then one repository would be two", m))
 		}
 	}
 	for _, s := range p.Sources {
