@@ -62,8 +62,16 @@ func (r *fileRun) read(ctx context.Context, p *fileProject) []filestore.Held {
 			held[0][name] = o
 		}
 	}
+	late := make([]error, len(bases)) // of stores that were given up
 	for _, d := range filestore.Doubts(p.declared, p.scope, held, r.flags.prove) {
-		o, err := r.prove(ctx, r.stores[bases[d.Store]], d.Name)
+		var o filestore.Object
+		err := late[d.Store]
+		if err == nil {
+			o, err = r.prove(ctx, r.stores[bases[d.Store]], d.Name)
+		}
+		if errors.Is(err, errLate) {
+			late[d.Store] = err
+		}
 		if err != nil {
 			r.gap(p, bases[d.Store]+d.Name, err)
 			continue
@@ -102,10 +110,12 @@ func (r *fileRun) store(ctx context.Context, base string) (filestore.Store, erro
 	return s, nil
 }
 
+var errLate = errors.New("no answer")
+
 // patiently asks a store for something. Where nothing comes for storePatience the store is given up: one that hangs holds no
 // other, and no other project.
 func patiently(ctx context.Context, do func(ctx context.Context, alive func()) error) error {
-	ctx, alive, stop := pace.Watchdog(ctx, storePatience, audit.Fail(finding.TimedOut, "no answer for %v", storePatience))
+	ctx, alive, stop := pace.Watchdog(ctx, storePatience, audit.Fail(finding.TimedOut, "%w for %v", errLate, storePatience))
 	defer stop()
 	err := do(ctx, alive)
 	if late := context.Cause(ctx); err != nil && late != nil {

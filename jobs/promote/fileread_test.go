@@ -86,8 +86,10 @@ func TestStoreThatHangs(t *testing.T) {
 			bases, stores := []string{"file:///staging/", "file:///one/", "file:///two/"}, map[string]filestore.Store{}
 			for i, base := range bases {
 				dir := t.TempDir()
-				if err := os.WriteFile(filepath.Join(dir, "x"), []byte("content"), 0o600); err != nil {
-					t.Fatal(err)
+				for _, name := range []string{"x", "y"} {
+					if err := os.WriteFile(filepath.Join(dir, name), []byte("content"), 0o600); err != nil {
+						t.Fatal(err)
+					}
 				}
 				d := disk.OpenFolder(dir)
 				t.Cleanup(func() { _ = d.Close() })
@@ -99,7 +101,7 @@ func TestStoreThatHangs(t *testing.T) {
 			}
 			p := &fileProject{declared: &manifest.FileProject{
 				Name: "p", Whole: true, Source: manifest.Filestore{Base: bases[0]}, Destinations: []manifest.Filestore{{Base: bases[1]}, {Base: bases[2]}},
-				Files: []manifest.DeclaredFile{{Name: "x", SHA256: fmt.Sprintf("%064d", 0)}},
+				Files: []manifest.DeclaredFile{{Name: "x", SHA256: fmt.Sprintf("%064d", 0)}, {Name: "y", SHA256: fmt.Sprintf("%064d", 0)}},
 			}}
 			if name == "asked" {
 				p.scope.Names = map[string]bool{"x": true}
@@ -117,7 +119,8 @@ func TestStoreThatHangs(t *testing.T) {
 				if took := time.Since(began); took != storePatience {
 					t.Errorf("it took %v", took)
 				}
-				if len(r.coverage.Gaps) != 1 || r.coverage.Gaps[0].Reason != finding.TimedOut || r.coverage.Gaps[0].Scope != bases[1]+map[string]string{"read": "x"}[name] {
+				if gaps := map[bool]int{false: 1, true: 2}[name == "read"]; len(r.coverage.Gaps) != gaps || r.coverage.Gaps[0].Reason != finding.TimedOut ||
+					r.coverage.Gaps[0].Scope != bases[1]+map[string]string{"read": "x"}[name] {
 					t.Errorf("gaps %v", r.coverage.Gaps)
 				}
 				if held[2]["x"].SHA256 == "" || !p.unread {
