@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
@@ -67,12 +66,12 @@ func (c *Copier) Copy(ctx context.Context, jobs []Job, tell func(Event)) []Outco
 		w.left += len(job.Targets)
 	}
 	r.out = make([]Outcome, first)
-	dir, err := os.MkdirTemp(c.opts.Dir, "steward-spool-")
+	dir, remove, err := scratch(c.opts.Dir)
 	if err != nil {
 		r.each(func(j, t int) { r.finish(j, t, Outcome{Err: fmt.Errorf("spool: %w", err)}) })
 		return r.out
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	ctx, cancel := context.WithCancel(ctx)
 	r.spool = newSpool(ctx, c.from, dir, c.opts)
 	defer r.spool.filling.Wait()
