@@ -117,7 +117,10 @@ func (f planFile) report(w io.Writer, format string) error {
 }
 
 // What is shown to people of one project.
-const maxShown = 20
+const (
+	maxShown = 20
+	maxTags  = 20 // of one of them
+)
 
 // text is a table of projects, and below it their images.
 func (f planFile) text(w io.Writer) {
@@ -146,11 +149,14 @@ func (f planFile) text(w io.Writer) {
 
 // copy is "kubernetes/pause:3.9,latest sha256:0123456789ab to all 22 mirrors".
 func (f planFile) copy(c promotion.Copy, code func(string) string) string {
-	name := c.Path
-	if len(c.Tags) > 0 {
-		name += ":" + strings.Join(c.Tags, ",")
+	name, more := c.Path, ""
+	if n := min(len(c.Tags), maxTags); n > 0 {
+		name += ":" + strings.Join(c.Tags[:n], ",")
 	}
-	text := code(name) + " " + code(c.Digest[:len("sha256:")+12]) + " to " + of(len(c.Mirrors), len(f.Mirrors)) + " mirrors"
+	if n := len(c.Tags) - maxTags; n > 0 {
+		more = fmt.Sprintf(" and %d more tags", n)
+	}
+	text := code(name) + more + " " + code(c.Digest[:len("sha256:")+12]) + " to " + of(len(c.Mirrors), len(f.Mirrors)) + " mirrors"
 	switch n := len(c.Stored); {
 	case n == len(c.Mirrors):
 		text += ", which hold it without the tag"

@@ -6,12 +6,26 @@ package promote
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/steward/internal/finding"
 	"sigs.k8s.io/steward/internal/promotion"
 )
+
+// TestManyTags: a line stays one that can be read.
+func TestManyTags(t *testing.T) {
+	c := promotion.Copy{Path: "x", Digest: "sha256:" + strings.Repeat("0", 64), Mirrors: []int{0}}
+	for i := range 100 {
+		c.Tags = append(c.Tags, fmt.Sprint("v", i))
+	}
+	f := planFile{Mirrors: []string{"a"}}
+	if got := f.copy(c, func(s string) string { return s }); !strings.HasPrefix(got, "x:v0,v1,") || !strings.Contains(got, ",v19 and 80 more tags sha256:000000000000 to ") {
+		t.Error(got)
+	}
+}
 
 // TestJSON: what is written copy by copy is what encoding/json makes of the whole.
 func TestJSON(t *testing.T) {
