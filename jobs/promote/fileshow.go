@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -110,9 +111,13 @@ func (r filesResult) report(w io.Writer, format string) error {
 
 func (r filesResult) json(w io.Writer) error { return encode(w, r) }
 
-// planned lists what a project lacks, one line a file.
-func (p filesProject) planned(code func(string) string) (lines []string) {
-	for _, c := range p.Copies[:min(len(p.Copies), maxShown)] {
+// planned lists what a project lacks, one line a file. Of a run that wrote it is what was overwritten: that is worth a name.
+func (p filesProject) planned(confirmed bool, code func(string) string) (lines []string) {
+	copies := p.Copies
+	if confirmed {
+		copies = slices.DeleteFunc(slices.Clone(copies), func(c filestore.Change) bool { return p.Frozen != "" || !c.Overwrites() })
+	}
+	for _, c := range copies[:min(len(copies), maxShown)] {
 		line := fmt.Sprintf("%s %s sha256:%s to %s stores", code(c.Name), report.Size(c.Size), c.SHA256[:12], of(len(c.To), len(p.Stores)-1))
 		if c.Overwrites() {
 			line += ", overwriting what was declared before"
@@ -122,7 +127,7 @@ func (p filesProject) planned(code func(string) string) (lines []string) {
 		}
 		lines = append(lines, line)
 	}
-	if more := len(p.Copies) - maxShown; more > 0 {
+	if more := len(copies) - maxShown; more > 0 {
 		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
 	return lines
@@ -136,7 +141,7 @@ func (r filesResult) text(w io.Writer) {
 	}
 	_ = table.Flush() // the writer below keeps its error
 	for _, p := range r.Projects {
-		if lines := p.planned(func(s string) string { return report.Shown(s, 300) }); len(lines) > 0 && !r.Confirmed {
+		if lines := p.planned(r.Confirmed, func(s string) string { return report.Shown(s, 300) }); len(lines) > 0 {
 			fmt.Fprintf(w, "\n%s\n  %s\n", report.Shown(p.Name, 100), strings.Join(lines, "\n  "))
 		}
 	}
@@ -156,7 +161,7 @@ func (r filesResult) markdown(w io.Writer) {
 		fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %s | %s |\n", markdown.Cell(p.Name), p.Same, p.Targets, p.Copied, p.Failed, report.Size(p.Bytes), p.state())
 	}
 	for _, p := range r.Projects {
-		if lines := p.planned(markdown.Code); len(lines) > 0 && !r.Confirmed {
+		if lines := p.planned(r.Confirmed, markdown.Code); len(lines) > 0 {
 			fmt.Fprintf(w, "\n%s\n\n- %s\n", markdown.Code(p.Name), strings.Join(lines, "\n- "))
 		}
 	}

@@ -5,6 +5,7 @@ package promote
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/steward/internal/job"
 	"sigs.k8s.io/steward/internal/manifest"
 	"sigs.k8s.io/steward/internal/report"
+	"sigs.k8s.io/steward/internal/settings"
 )
 
 func fmtCommand(Deps) *cobra.Command {
@@ -34,20 +36,28 @@ Exit code 0: all are in that form now; 2: some are not; 1: an error.`,
 		RunE: func(cmd *cobra.Command, files []string) error { return flags.run(cmd, files) },
 	}
 	cmd.Flags().StringVar(&flags.dir, "dir", ".", "checkout of the repository")
-	cmd.Flags().StringVar(&flags.manifests, "manifests", "registry.k8s.io", "tree of the manifests, relative to --dir")
+	cmd.Flags().StringVar(&flags.manifests, "manifests", "", "tree of the manifests, relative to --dir; default promotion.images of --config, or registry.k8s.io")
+	cmd.Flags().StringVar(&flags.config, "config", "", "steward.yaml, whose part promotion says where the manifests are")
 	cmd.Flags().BoolVar(&flags.confirm, "confirm", false, "write; without it, name the files")
 	_ = cmd.MarkFlagDirname("dir") // fails for unknown flags only
 	return cmd
 }
 
 type fmtFlags struct {
-	dir, manifests string
-	confirm        bool
+	dir, manifests, config string
+	confirm                bool
 }
 
 func (f fmtFlags) run(cmd *cobra.Command, files []string) error {
 	if len(files) == 0 {
-		var err error
+		all, err := settingsOf(f.config)
+		if err != nil {
+			return err
+		}
+		if all == nil {
+			all = &settings.Settings{}
+		}
+		f.manifests = cmp.Or(f.manifests, all.Promotion.Tree())
 		if files, err = filepath.Glob(filepath.Join(f.dir, f.manifests, "images", "*", "images.yaml")); err != nil {
 			return fmt.Errorf("flag --dir: %w", err)
 		}
