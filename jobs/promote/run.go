@@ -49,6 +49,7 @@ error.`,
 	}
 	flags.register(cmd)
 	finish(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("phases", cobra.FixedCompletions(allPhases(), cobra.ShellCompDirectiveNoFileComp)) // as in finish
 	return cmd
 }
 

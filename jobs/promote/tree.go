@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -44,6 +46,27 @@ func (t *tree) register(cmd *cobra.Command, rev string) {
 	flags.StringVar(&t.config, "config", "", "steward.yaml, whose part promotion says where images may go, who signs them, and what else belongs to it")
 	_ = cmd.MarkFlagDirname("dir") // these fail for unknown flags only
 	_ = cmd.MarkFlagFilename("config", "yaml")
+	_ = cmd.RegisterFlagCompletionFunc("project", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return t.folders(), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// folders are the projects of the working tree, for completion; none where they cannot be listed.
+func (t *tree) folders() (names []string) {
+	config, err := settingsOf(t.config)
+	if err != nil {
+		return nil
+	}
+	entries, err := os.ReadDir(filepath.Join(t.dir, cmp.Or(t.manifests, declared{config: config}.promotion().Tree()), "manifests"))
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
 
 // narrow adds the flag that looks at a change only.
