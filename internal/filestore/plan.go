@@ -256,7 +256,7 @@ func (p *Project) file(f manifest.DeclaredFile, before []string, held []Held) (c
 			fault := at(RuleOther, finding.Error)
 			fault.Field, fault.Declared, fault.Observed = p.Stores[i], f.SHA256, said(o)
 			fault.Message = "production holds another content, and no merged change has declared that it is overwritten"
-			fault.Fix = "find out who wrote it; declare the new content under a new name, or remove the file by hand"
+			fault.Fix = "if a change declares it, say by --since what was before; else find out who wrote it, and declare the new content under a new name or remove the file by hand"
 			p.Faults = append(p.Faults, fault)
 		}
 	}
