@@ -292,16 +292,17 @@ func tagCell(tags []string) string {
 // approvers says whose approval a merge takes, by OWNERS at the base. Projects with the same people are one line.
 func (f facts) approvers(s *thread.Snapshot) string {
 	people := map[string][]string{}
-	for _, project := range f.projects {
-		file := path.Join(f.tree, "images", project, "images.yaml")
-		if !slices.Contains(f.changed, file) {
-			file = path.Join(f.tree, "manifests", project, "promoter-manifest.yaml")
+	for _, file := range f.changed {
+		if _, is := projectOf(f.tree, file); !is {
+			continue
 		}
 		who := "nobody: its OWNERS have to be mended"
 		if leaf, err := s.Owners.LeafApprovers(file); err == nil && len(leaf) > 0 {
 			who = markdown.Logins(slices.Sorted(maps.Keys(leaf)), shownPeople)
 		}
-		people[who] = append(people[who], markdown.Code(path.Dir(file)))
+		if folder := markdown.Code(path.Dir(file)); !slices.Contains(people[who], folder) {
+			people[who] = append(people[who], folder)
+		}
 	}
 	var lines []string
 	for _, who := range slices.Sorted(maps.Keys(people)) {
